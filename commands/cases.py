@@ -1,0 +1,189 @@
+"""What can be asked about cases."""
+
+from pydantic import Field
+
+from commands.command import CaseRef, Change, Command, CustomerIdRef, Reader
+from domain import case as rules
+from domain.case import Case, CaseEvent, Priority, Relation, WaitingFor
+from domain.values import Label, Text
+
+
+class CaseCommand(Command):
+    """A command that changes one case."""
+
+    case: CaseRef
+
+    def change(self, case: Case) -> list[CaseEvent]:
+        """Say what happens to the case."""
+        raise NotImplementedError
+
+    def decide(self, the: Reader) -> list[Change]:
+        """Say what changes."""
+        case = the.case(self.case)
+        return [(case, self.change(case))]
+
+
+class OpenCase(Command, name="case.open", publishes="case.opened.v1"):
+    """Note that a customer asked for help."""
+
+    case: CaseRef
+    customer: CustomerIdRef
+    channel: Label
+    category: Label = "general"
+    priority: Priority = "normal"
+    title: Text = ""
+
+    def decide(self, the: Reader) -> list[Change]:
+        """Say what changes."""
+        opened = rules.CaseOpened(
+            customer=the.customer_id(self.customer),
+            channel=self.channel,
+            category=self.category,
+            priority=self.priority,
+            title=self.title,
+        )
+        case = the.case(self.case)
+        return [(case, rules.open_case(case, opened))]
+
+
+class CategoriseCase(CaseCommand, name="case.categorise", publishes="case.categorised.v1"):
+    """Say what kind of case it is."""
+
+    category: Label
+
+    def change(self, case: Case) -> list[CaseEvent]:
+        """Say what happens to the case."""
+        return rules.categorise(case, self.category)
+
+
+class ChangePriority(
+    CaseCommand, name="case.change_priority", publishes="case.priority_changed.v1"
+):
+    """Say how urgent a case is."""
+
+    priority: Priority
+
+    def change(self, case: Case) -> list[CaseEvent]:
+        """Say what happens to the case."""
+        return rules.change_priority(case, self.priority)
+
+
+class AssignCase(CaseCommand, name="case.assign", publishes="case.assigned.v1"):
+    """Make somebody responsible for a case."""
+
+    agent: Label
+    team: Label | None = None
+
+    def change(self, case: Case) -> list[CaseEvent]:
+        """Say what happens to the case."""
+        return rules.assign(case, self.agent, self.team)
+
+
+class NoteCustomerMessage(
+    CaseCommand, name="case.customer_write", publishes="case.customer_wrote.v1"
+):
+    """Note what the customer told us about a case."""
+
+    message: Text = ""
+
+    def change(self, case: Case) -> list[CaseEvent]:
+        """Say what happens to the case."""
+        return rules.customer_wrote(case, self.message)
+
+
+class NoteAgentAnswer(CaseCommand, name="case.agent_answer", publishes="case.agent_answered.v1"):
+    """Note what we told the customer about a case."""
+
+    agent: Label
+    message: Text = ""
+
+    def change(self, case: Case) -> list[CaseEvent]:
+        """Say what happens to the case."""
+        return rules.agent_answered(case, self.agent, self.message)
+
+
+class WaitWithCase(CaseCommand, name="case.wait", publishes="case.waiting.v1"):
+    """Stop working on a case until somebody else does something."""
+
+    waiting_for: WaitingFor
+
+    def change(self, case: Case) -> list[CaseEvent]:
+        """Say what happens to the case."""
+        return rules.wait(case, self.waiting_for)
+
+
+class ResumeCase(CaseCommand, name="case.resume", publishes="case.resumed.v1"):
+    """Go on with a waiting case."""
+
+    def change(self, case: Case) -> list[CaseEvent]:
+        """Say what happens to the case."""
+        return rules.resume(case)
+
+
+class EscalateCase(CaseCommand, name="case.escalate", publishes="case.escalated.v1"):
+    """Ask a higher level to look at a case."""
+
+    level: int = Field(ge=1, le=9)
+    reason: Label
+
+    def change(self, case: Case) -> list[CaseEvent]:
+        """Say what happens to the case."""
+        return rules.escalate(case, self.level, self.reason)
+
+
+class ResolveCase(CaseCommand, name="case.resolve", publishes="case.resolved.v1"):
+    """Say that the customer is helped."""
+
+    resolution: Label = "solved"
+
+    def change(self, case: Case) -> list[CaseEvent]:
+        """Say what happens to the case."""
+        return rules.resolve(case, self.resolution)
+
+
+class ReopenCase(CaseCommand, name="case.reopen", publishes="case.reopened.v1"):
+    """Take up a resolved or closed case again."""
+
+    reason: Label = "not solved"
+
+    def change(self, case: Case) -> list[CaseEvent]:
+        """Say what happens to the case."""
+        return rules.reopen(case, self.reason)
+
+
+class CloseCase(CaseCommand, name="case.close", publishes="case.closed.v1"):
+    """Do nothing more about a case."""
+
+    def change(self, case: Case) -> list[CaseEvent]:
+        """Say what happens to the case."""
+        return rules.close(case)
+
+
+class LinkCase(Command, name="case.link", publishes="case.linked.v1"):
+    """Say that a case has to do with another one."""
+
+    case: CaseRef
+    other: CaseRef
+    relation: Relation
+
+    def decide(self, the: Reader) -> list[Change]:
+        """Say what changes."""
+        case, other = the.case(self.case), the.case(self.other)
+        return [(case, rules.link(case, other, self.relation))]
+
+
+CASE_COMMANDS: tuple[type[Command], ...] = (
+    OpenCase,
+    CategoriseCase,
+    ChangePriority,
+    AssignCase,
+    NoteCustomerMessage,
+    NoteAgentAnswer,
+    WaitWithCase,
+    ResumeCase,
+    EscalateCase,
+    ResolveCase,
+    ReopenCase,
+    CloseCase,
+    LinkCase,
+)

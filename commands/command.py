@@ -1,0 +1,152 @@
+"""What a command is, and how it names what it is about."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Protocol
+from uuid import NAMESPACE_URL, uuid5
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from domain.case import Case
+from domain.customer import Customer
+from domain.events import Event
+from domain.interaction import InteractionRecorded
+from domain.lead import Lead, Pipeline
+from domain.values import Id, Identifier, Label, email, external_id, phone
+
+State = Customer | Lead | Case | InteractionRecorded
+
+
+class Fact(BaseModel):
+    """The place of a fact that belongs to no aggregate: a stream for one event."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    subject: str
+
+
+Change = tuple[Customer | Lead | Case | Fact, Sequence[Event]]
+
+
+class Ref(BaseModel):
+    """Names something by what its channel knows it by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def identifier(self) -> Identifier:
+        """As a customer is known by it."""
+        raise NotImplementedError
+
+
+class ByExternalId(Ref):
+    """By the id that another system gave it."""
+
+    system: Label
+    id: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
+
+    def identifier(self) -> Identifier:
+        """As a customer is known by it."""
+        return external_id(self.system, self.id)
+
+
+class ByEmail(Ref):
+    """By an e-mail address."""
+
+    email: Annotated[
+        str, StringConstraints(pattern=r"^[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,190}$")
+    ]
+
+    def identifier(self) -> Identifier:
+        """As a customer is known by it."""
+        return email(self.email)
+
+
+class ByPhone(Ref):
+    """By a telephone number."""
+
+    phone: Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9 ()./-]{2,30}$")]
+
+    def identifier(self) -> Identifier:
+        """As a customer is known by it."""
+        return phone(self.phone)
+
+
+IdentifierRef = ByExternalId | ByEmail | ByPhone
+
+CustomerRef = Annotated[Id | IdentifierRef, "customer"]
+CustomerIdRef = Annotated[Id | IdentifierRef, "customer_id"]
+"""Like `CustomerRef`, where the decision does not depend on the customer's history."""
+LeadRef = Annotated[Id | ByExternalId, "lead"]
+CaseRef = Annotated[Id | ByExternalId, "case"]
+MARKERS = ("customer", "customer_id", "lead", "case")
+
+
+def stream_id(tenant: str, kind: str, ref: str | Ref) -> str:
+    """Name the stream of a lead or case; the same external id always leads to the same one."""
+    if isinstance(ref, ByExternalId):
+        return str(uuid5(NAMESPACE_URL, f"crm:{tenant}/{kind}/{ref.system}/{ref.id}"))
+    return str(ref)
+
+
+class Reader(Protocol):
+    """What a decision may look at; whatever it reads is checked again when the events are kept."""
+
+    def customer(self, ref: Id | IdentifierRef) -> Customer:
+        """Give the customer; one that is met for the first time becomes a stranger."""
+
+    def customer_id(self, ref: Id | IdentifierRef) -> str:
+        """Give only the id of the customer, without its history."""
+
+    def lead(self, ref: Id | ByExternalId) -> Lead:
+        """Give the lead, known or not."""
+
+    def case(self, ref: Id | ByExternalId) -> Case:
+        """Give the case, known or not."""
+
+    def lead_id(self, ref: Id | ByExternalId) -> str:
+        """Give only the id of the lead."""
+
+    def case_id(self, ref: Id | ByExternalId) -> str:
+        """Give only the id of the case."""
+
+    def interaction(self) -> tuple[str, InteractionRecorded | None]:
+        """Give the stream of the message at hand, and what it said if it was here before."""
+
+    def owner(self, identifier: Identifier) -> str | None:
+        """Give the id of the customer that an identifier leads to."""
+
+    def pipeline(self, name: str) -> Pipeline:
+        """Give a sales pipeline by its name."""
+
+
+class Command(BaseModel):
+    """Something that can be asked: `name` asks for it, `publishes` tells that it happened."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    publishes: ClassVar[str]
+    is_fact: ClassVar[bool] = False
+    """Whether it records a fact with a stream of its own, named by the command id."""
+    refs: ClassVar[tuple[tuple[str, str], ...]] = ()
+
+    def __init_subclass__(cls, *, name: str = "", publishes: str = "", **options: object) -> None:
+        super().__init_subclass__()
+        cls.name, cls.publishes = name, publishes
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: object) -> None:
+        cls.refs = tuple(
+            (name, marker)
+            for name, field in cls.model_fields.items()
+            for marker in field.metadata
+            if marker in MARKERS
+        )
+
+    def named(self) -> list[tuple[str, str | Ref]]:
+        """Tell what the command names: the kind of each, and how it is named."""
+        return [(kind, getattr(self, field)) for field, kind in self.refs]
+
+    def decide(self, the: Reader) -> list[Change]:
+        """Say what changes. Raises `Rejected` when a rule is broken."""
+        raise NotImplementedError

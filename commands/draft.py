@@ -1,0 +1,164 @@
+"""One request being decided: it may look at everything, and leaves no trace when it is rejected."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from commands.command import ByExternalId, Fact, Ref, stream_id
+from commands.ports import Kept, Request
+from commands.session import Session, Stream, after
+from domain import customer as customers
+from domain.case import Case
+from domain.customer import Customer, IdentifierAdded, IdentifierRemoved
+from domain.events import Event, Recorded
+from domain.interaction import InteractionRecorded
+from domain.lead import Lead, Pipeline
+from domain.rejected import Rejected
+from domain.values import Identifier
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far ahead of ours the clock of a channel may run."""
+
+
+S = TypeVar("S", Customer, Lead, Case)
+
+
+class Draft:
+    """Implements `commands.command.Reader` for one request."""
+
+    def __init__(self, session: Session, request: Request) -> None:
+        self.session, self.request = session, request
+        self.now = session.ports.now()
+        self.events: list[Recorded[Event]] = []
+        self.streams: dict[str, Stream] = {}
+        self.owners: dict[Identifier, str | None] = {}
+        """Whom identifiers lead to from now on; None is nobody."""
+
+    def decide(self) -> tuple[Kept, ...]:
+        """Decide the request; raises `Rejected`."""
+        if self.request.time is not None and self.request.time > self.now + CLOCK_SKEW:
+            raise Rejected("time.future", "The event's time lies in the future.")
+        for about, events in self.request.command.decide(self):
+            for event in events:
+                self._happened(about.id, subject(about, events), event)
+        return tuple(Kept(e.id, e.type, e.stream, e.version) for e in self.events)
+
+    # ---- What a decision may look at -------------------------------------------------------------
+
+    def customer(self, ref: str | Ref) -> Customer:
+        """Give the customer; one that is met for the first time becomes a stranger."""
+        customer_id = ref if isinstance(ref, str) else self._found_or_met(ref)
+        return self._state(Customer(customer_id))
+
+    def customer_id(self, ref: str | Ref) -> str:
+        """Give only the id of the customer, without its history."""
+        if isinstance(ref, Ref):
+            return self._found_or_met(ref)
+        if ref not in self.streams and not self.session.is_customer(ref):
+            raise Rejected("customer.unknown", "There is no such customer.")
+        return ref
+
+    def lead_id(self, ref: str | ByExternalId) -> str:
+        """Give only the id of the lead."""
+        return stream_id(self.session.who.tenant, "lead", ref)
+
+    def case_id(self, ref: str | ByExternalId) -> str:
+        """Give only the id of the case."""
+        return stream_id(self.session.who.tenant, "case", ref)
+
+    def lead(self, ref: str | ByExternalId) -> Lead:
+        """Give the lead, known or not."""
+        return self._state(Lead(self.lead_id(ref)))
+
+    def case(self, ref: str | ByExternalId) -> Case:
+        """Give the case, known or not."""
+        return self._state(Case(self.case_id(ref)))
+
+    def interaction(self) -> tuple[str, InteractionRecorded | None]:
+        """Give the stream of the message at hand, and what it said if it was here before."""
+        known = self._stream(self.request.commandid).state
+        if known is not None and not isinstance(known, InteractionRecorded):
+            raise Rejected("id.in_use", "This id already belongs to something else.")
+        return self.request.commandid, known
+
+    def owner(self, identifier: Identifier) -> str | None:
+        """Give the id of the customer that an identifier leads to."""
+        if identifier in self.owners:
+            return self.owners[identifier]
+        return self.session.owner(identifier)
+
+    def pipeline(self, name: str) -> Pipeline:
+        """Give a sales pipeline by its name."""
+        pipelines = self.session.pipelines()
+        if name not in pipelines:
+            known = ", ".join(sorted(pipelines))
+            raise Rejected(
+                "lead.pipeline_unknown", f"There is no pipeline {name!r}; there are: {known}."
+            )
+        return pipelines[name]
+
+    # ---- What happens ----------------------------------------------------------------------------
+
+    def _state(self, new: S) -> S:
+        state = self._stream(new.id).state
+        if state is None:
+            return new
+        if not isinstance(state, type(new)):
+            raise Rejected("id.in_use", "This id already belongs to something else.")
+        return state
+
+    def _stream(self, stream: str) -> Stream:
+        return self.streams.get(stream) or self.session.stream(stream)
+
+    def _found_or_met(self, ref: Ref) -> str:
+        """Everything is about a customer from its first event: who is unknown is a stranger."""
+        identifier = ref.identifier()
+        owner = self.owner(identifier)
+        if owner is not None:
+            return owner
+        met = Customer(self.session.ports.new_id())
+        self.streams[met.id] = Stream(0, None)
+        channel = identifier.system or identifier.kind
+        for event in customers.register(met, "person", "stranger", channel):
+            self._happened(met.id, met.id, event)
+        added = IdentifierAdded.model_validate(identifier._asdict())
+        self._happened(met.id, met.id, added)
+        return met.id
+
+    def _happened(self, stream: str, subject: str, event: Event) -> None:
+        before = self._stream(stream)
+        self.streams[stream] = after(stream, before, event)
+        if isinstance(event, (IdentifierAdded, IdentifierRemoved)):
+            identifier = Identifier(event.kind, event.system, str(event.value))
+            self.owners[identifier] = stream if isinstance(event, IdentifierAdded) else None
+        self.events.append(self._recorded(stream, before.version + 1, subject, event))
+
+    def _recorded(self, stream: str, version: int, subject: str, event: Event) -> Recorded[Event]:
+        request = self.request
+        return Recorded(
+            event=event,
+            id=self.session.ports.new_id(),
+            tenant=self.session.who.tenant,
+            stream=stream,
+            version=version,
+            type=event.name,
+            subject=subject,
+            time=request.time or self.now,
+            recordedtime=self.now,
+            authid=self.session.who.authid,
+            commandid=request.commandid,
+            correlationid=request.correlationid or request.commandid,
+            causationid=request.causationid,
+            sealed={},
+        )
+
+
+def subject(about: Customer | Lead | Case | Fact, events: Sequence[Event]) -> str:
+    """Tell whom a change is about: always a customer."""
+    match about:
+        case Customer():
+            return about.id
+        case Fact():
+            return about.subject
+        case _:
+            return about.customer or str(events[0].customer)  # type: ignore[attr-defined]

@@ -1,0 +1,64 @@
+"""The one loop of the write path: read, decide, keep; and again if somebody else was quicker."""
+
+import random
+import time
+from collections.abc import Sequence
+
+from commands.draft import Draft
+from commands.ports import Answer, Busy, Request, StaleStream, Verdict, Who
+from commands.session import Ports, Session
+from domain.rejected import Rejected
+
+ATTEMPTS_MAX = 8
+PAUSE_MAX_SECONDS = 0.02
+
+
+def execute(requests: Sequence[Request], who: Who, ports: Ports) -> list[Verdict]:
+    """Decide requests in order and keep what they decide in one transaction: a verdict for each.
+
+    A rejected request never stops the others. Raises `Busy` when others were quicker each time.
+    """
+    for attempt in range(ATTEMPTS_MAX):
+        session = Session(who, ports, requests)
+        verdicts = [decide(request, session) for request in requests]
+        try:
+            token = ports.store.append(session.batch)
+        except StaleStream:
+            time.sleep(random.uniform(0, PAUSE_MAX_SECONDS * attempt))  # noqa: S311 - not a secret
+            continue
+        return [v._replace(token=token) if v.status == "accepted" else v for v in verdicts]
+    if len(requests) == 1:
+        raise Busy("Others changed the same customer, lead or case at the same time; send again.")
+    middle = len(requests) // 2
+    return execute(requests[:middle], who, ports) + execute(requests[middle:], who, ports)
+
+
+def decide(request: Request, session: Session) -> Verdict:
+    """Decide one request, unless it was here before: then its first answer is given again."""
+    command, store = request.command, session.ports.store
+    fingerprint = b"" if command.is_fact else store.fingerprint(session.who.tenant, command)
+    first = session.answer(request.commandid)
+    if first is not None:
+        return again(first, fingerprint)
+    draft = Draft(session, request)
+    try:
+        events = draft.decide()
+    except Rejected as no:
+        return Verdict(
+            "conflict" if no.code.endswith(".conflict") else "rejected", no.code, no.sentence
+        )
+    if command.is_fact and not events:
+        return Verdict("duplicate")
+    session.keep(draft.events, draft.streams, draft.owners)
+    if not command.is_fact:
+        session.batch.answers[request.commandid] = Answer(fingerprint, events)
+    return Verdict("accepted", events=events)
+
+
+def again(first: Answer, fingerprint: bytes) -> Verdict:
+    """Answer a request that was here before."""
+    if first.fingerprint == fingerprint:
+        return Verdict("duplicate", events=first.events, token=first.token)
+    return Verdict(
+        "conflict", "id.conflict", "This id was used before for a request with another content."
+    )

@@ -1,0 +1,135 @@
+"""What a batch of requests works on: everything is read at once, and decided on in memory."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from commands.command import Ref, State, stream_id
+from commands.ports import Answer, Batch, EventStore, Request, Who
+from domain import case, customer, lead
+from domain.case import Case
+from domain.customer import Customer
+from domain.events import Event, Recorded
+from domain.lead import Lead, Pipeline
+from domain.values import Identifier
+
+Evolve = Callable[..., State]
+
+AGGREGATES: dict[str, tuple[Callable[[str], State], Evolve]] = {
+    "customer": (Customer, customer.evolve),
+    "lead": (Lead, lead.evolve),
+    "case": (Case, case.evolve),
+}
+"""The aggregates by the first word of their events' names: how each begins and goes on."""
+
+
+class Ports(NamedTuple):
+    """Where events are kept, what time it is, and where new ids come from."""
+
+    store: EventStore
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+
+
+class Stream(NamedTuple):
+    """How far a stream has come, and what its events amount to."""
+
+    version: int
+    state: State | None
+
+
+def after(stream: str, before: Stream, event: Event) -> Stream:
+    """Take one more event into account; an interaction is its own state."""
+    kind = event.name.partition(".")[0]
+    if kind not in AGGREGATES:
+        return Stream(before.version + 1, event)  # type: ignore[arg-type]
+    begin, evolve = AGGREGATES[kind]
+    return Stream(before.version + 1, evolve(before.state or begin(stream), event))
+
+
+class Session:
+    """What is known to a batch: what was stored, and what its requests have decided so far."""
+
+    def __init__(self, who: Who, ports: Ports, requests: Sequence[Request]) -> None:
+        self.who, self.ports, self.batch = who, ports, Batch(who.tenant)
+        self._streams: dict[str, Stream] = {}
+        self._subjects: dict[str, str] = {}
+        self._owners: dict[Identifier, str | None] = {}
+        self._answers: Mapping[str, Answer] = {}
+        self._pipelines: Mapping[str, Pipeline] | None = None
+        self._read_ahead(requests)
+
+    def stream(self, stream: str) -> Stream:
+        """Give a stream as it is by now."""
+        if stream not in self._streams:
+            self._load([stream])
+        return self._streams[stream]
+
+    def is_customer(self, stream: str) -> bool:
+        """Tell whether a stream is a customer's, without reading all of it."""
+        if stream not in self._subjects:
+            self._subjects.update(self.ports.store.subjects(self.who.tenant, [stream]))
+        return self._subjects.get(stream) == stream
+
+    def owner(self, identifier: Identifier) -> str | None:
+        """Give the customer that an identifier leads to by now."""
+        if identifier not in self._owners:
+            self._ask_owners([identifier])
+        return self._owners[identifier]
+
+    def pipelines(self) -> Mapping[str, Pipeline]:
+        """Give the sales pipelines of the tenant."""
+        if self._pipelines is None:
+            self._pipelines = self.ports.store.pipelines(self.who.tenant)
+        return self._pipelines
+
+    def answer(self, commandid: str) -> Answer | None:
+        """Give the first answer of a command that was here before."""
+        return self.batch.answers.get(commandid) or self._answers.get(commandid)
+
+    def keep(
+        self,
+        events: Sequence[Recorded[Event]],
+        streams: Mapping[str, Stream],
+        owners: Mapping[Identifier, str | None],
+    ) -> None:
+        """Take over what a request has decided, so that the next one builds on it."""
+        self.batch.events.extend(events)
+        self.batch.owners.update(owners)
+        self._streams.update(streams)
+        self._owners.update(owners)
+        self._subjects.update((event.stream, event.subject) for event in events)
+
+    def _read_ahead(self, requests: Sequence[Request]) -> None:
+        """Read all that the requests name, in three questions whatever their number."""
+        commandids = [r.commandid for r in requests if not r.command.is_fact]
+        self._answers = self.ports.store.answers(self.who.tenant, commandids) if commandids else {}
+        named = [pair for request in requests for pair in request.command.named()]
+        self._ask_owners(
+            ref.identifier()
+            for kind, ref in named
+            if isinstance(ref, Ref) and kind.startswith("customer")
+        )
+        streams = {request.commandid for request in requests if request.command.is_fact}
+        for kind, ref in named:
+            if kind == "customer" and isinstance(ref, Ref):
+                streams.add(self._owners[ref.identifier()] or "")
+            elif kind != "customer_id":
+                streams.add(stream_id(self.who.tenant, kind, ref))
+        self._load(streams - {""})
+
+    def _ask_owners(self, identifiers: Iterable[Identifier]) -> None:
+        asked = set(identifiers) - self._owners.keys()
+        found = self.ports.store.owners(self.who.tenant, asked) if asked else {}
+        self._owners.update({identifier: found.get(identifier) for identifier in asked})
+        self._subjects.update((owner, owner) for owner in found.values())
+
+    def _load(self, streams: Iterable[str]) -> None:
+        missing = set(streams) - self._streams.keys()
+        stored = self.ports.store.load(self.who.tenant, missing) if missing else {}
+        for stream in missing:
+            state = Stream(0, None)
+            for recorded in stored.get(stream, ()):
+                state = after(stream, state, recorded.event)
+                self._subjects[stream] = recorded.subject
+            self._streams[stream] = state

@@ -1,0 +1,1 @@
+"""What can be true: events, aggregates and rules. No I/O, no clock, no randomness."""

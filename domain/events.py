@@ -1,0 +1,63 @@
+"""What an event is: a named, immutable fact. Its envelope tells who, when and about whom."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import ClassVar, Generic, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from domain.personal import Group, personal_fields
+
+EVENTS: dict[str, type["Event"]] = {}
+"""Every event that can be stored, by its name. The names are a storage format: never change one."""
+
+
+class Event(BaseModel):
+    """A fact. Subclasses give it a hand-written, versioned name: `case.opened.v1`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    personal: ClassVar[dict[str, Group]] = {}
+
+    def __init_subclass__(cls, *, name: str, **options: object) -> None:
+        super().__init_subclass__()
+        cls.name = name
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: object) -> None:
+        if EVENTS.setdefault(cls.name, cls) is not cls:
+            raise TypeError(f"Two events are named {cls.name}.")
+        cls.personal = personal_fields(cls)
+
+
+E_co = TypeVar("E_co", bound=Event, covariant=True)
+
+
+class Recorded(NamedTuple, Generic[E_co]):
+    """An event as the log tells it: the fact and its envelope (CloudEvents names where they exist).
+
+    `time` is when it happened, `recordedtime` when we learned of it; both are UTC. `position` is
+    the event's place in the log, 0 while it has none. `sealed` holds the closed personal blocks.
+    """
+
+    event: E_co
+    id: str
+    tenant: str
+    stream: str
+    version: int
+    type: str
+    subject: str
+    time: datetime
+    recordedtime: datetime
+    authid: str
+    commandid: str
+    correlationid: str
+    causationid: str
+    sealed: dict[str, str]
+    position: int = 0
+
+
+def names(prefix: str) -> Iterator[str]:
+    """The names of all events that start with a prefix, in order."""
+    return (name for name in sorted(EVENTS) if name.startswith(prefix))

@@ -1,0 +1,66 @@
+"""The plain values that facts are made of."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, NamedTuple
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+
+Id = Annotated[str, StringConstraints(pattern=UUID_PATTERN, to_lower=True)]
+"""A UUID in its canonical lower-case text form."""
+
+Instant = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
+"""A moment in UTC with microseconds; input without a zone is refused."""
+
+Label = Annotated[
+    str, StringConstraints(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+"""A short name from a list somebody maintains (source, owner, category): declared not personal."""
+
+Text = Annotated[
+    str, StringConstraints(max_length=65_536, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")
+]
+"""Free text as a person wrote it: always personal when it is kept."""
+
+Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+class Money(BaseModel):
+    """An amount in minor units (cents) of an ISO 4217 currency; never a float."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    amount: Annotated[int, Field(ge=-(2**53), le=2**53, strict=True)]
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+
+
+class Identifier(NamedTuple):
+    """What a channel knows a customer by. `system` is empty except for external ids."""
+
+    kind: str
+    system: str
+    value: str
+
+
+def email(address: str) -> Identifier:
+    """An e-mail address; case and surrounding blanks do not distinguish people."""
+    return Identifier("email", "", address.strip().lower())
+
+
+def phone(number: str) -> Identifier:
+    """A telephone number; only digits and a leading plus count."""
+    plus = "+" if number.strip().startswith("+") else ""
+    return Identifier("phone", "", plus + re.sub(r"\D", "", number))
+
+
+def external_id(system: str, value: str) -> Identifier:
+    """The id that another system gave this customer, kept to the letter."""
+    return Identifier("external", system, value)
+
+
+def utc(at: str | datetime) -> datetime:
+    """Read an ISO 8601 instant."""
+    moment = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return moment.astimezone(UTC)
