@@ -118,11 +118,8 @@ class Draft:
             return owner
         met = Customer(self.session.ports.new_id())
         self.streams[met.id] = Stream(0, None)
-        channel = identifier.system or identifier.kind
-        for event in customers.register(met, "person", "stranger", channel):
+        for event in customers.meet(met, identifier):
             self._happened(met.id, met.id, event)
-        added = IdentifierAdded.model_validate(identifier._asdict())
-        self._happened(met.id, met.id, added)
         return met.id
 
     def _happened(self, stream: str, subject: str, event: Event) -> None:

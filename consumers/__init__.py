@@ -1,0 +1,1 @@
+"""Long-running loops, one file each: sequencer, followers."""

@@ -4,7 +4,7 @@ Everything in the system is about a customer. Merging never rewrites: the merged
 own events and points to the one that stands for it, until an unmerge removes the link.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
 from pydantic import Field
@@ -33,16 +33,18 @@ class CustomerRegistered(Event, name="customer.registered.v1"):
 
 
 class IdentifierAdded(Event, name="customer.identifier_added.v1"):
-    """A channel knows the customer by this from now on."""
+    """A channel knows the customer by this from now on; `number` counts within the customer."""
 
+    number: int
     kind: Literal["email", "phone", "external"]
     system: str
     value: ContactText
 
 
 class IdentifierRemoved(Event, name="customer.identifier_removed.v1"):
-    """The identifier does not lead to this customer any more."""
+    """The identifier with this number does not lead to the customer any more."""
 
+    number: int
     kind: Literal["email", "phone", "external"]
     system: str
     value: ContactText
@@ -175,7 +177,9 @@ class Customer:
     stage: Stage = "stranger"
     tier: str | None = None
     merged_into: str | None = None
-    identifiers: frozenset[Identifier] = frozenset()
+    identifiers: dict[Identifier, int] = field(default_factory=dict)
+    """The identifiers that lead here, and the number of each."""
+    numbered: int = 0
     consents: frozenset[tuple[str, str, str]] = frozenset()
     absorbed: frozenset[str] = frozenset()
     links: frozenset[tuple[str, str]] = frozenset()
@@ -186,20 +190,22 @@ def evolve(customer: Customer, event: CustomerEvent) -> Customer:
     match event:
         case CustomerRegistered():
             return replace(customer, exists=True, stage=event.stage)
-        case IdentifierAdded() | IdentifierRemoved():
-            known = {Identifier(event.kind, event.system, str(event.value))}
-            added = isinstance(event, IdentifierAdded)
-            before = customer.identifiers
-            return replace(customer, identifiers=before | known if added else before - known)
+        case IdentifierAdded():
+            added = Identifier(event.kind, event.system, str(event.value))
+            identifiers = {**customer.identifiers, added: event.number}
+            return replace(customer, identifiers=identifiers, numbered=event.number)
+        case IdentifierRemoved():
+            kept = {i: n for i, n in customer.identifiers.items() if n != event.number}
+            return replace(customer, identifiers=kept)
         case StageChanged():
             return replace(customer, stage=event.stage)
         case TierAssigned():
             return replace(customer, tier=event.tier)
         case ConsentGranted() | ConsentWithdrawn():
-            kept = {c for c in customer.consents if c[:2] != (event.purpose, event.channel)}
+            held = {c for c in customer.consents if c[:2] != (event.purpose, event.channel)}
             if isinstance(event, ConsentGranted):
-                kept.add((event.purpose, event.channel, event.text_version))
-            return replace(customer, consents=frozenset(kept))
+                held.add((event.purpose, event.channel, event.text_version))
+            return replace(customer, consents=frozenset(held))
         case CustomerMerged():
             return replace(customer, merged_into=event.into)
         case CustomerUnmerged():
@@ -226,6 +232,13 @@ def must_exist(customer: Customer) -> None:
         raise Rejected("customer.unknown", "There is no such customer.")
 
 
+def meet(stranger: Customer, identifier: Identifier) -> list[CustomerEvent]:
+    """Meet somebody for the first time: a stranger, known by one identifier."""
+    channel = identifier.system or identifier.kind
+    met = register(stranger, "person", "stranger", channel)
+    return [*met, *add_identifier(replace(stranger, exists=True), identifier)]
+
+
 def register(customer: Customer, kind: Kind, stage: Stage, channel: str) -> list[CustomerEvent]:
     """Get to know a customer."""
     if customer.exists:
@@ -238,7 +251,8 @@ def add_identifier(customer: Customer, identifier: Identifier) -> list[CustomerE
     must_exist(customer)
     if identifier in customer.identifiers:
         return []
-    return [IdentifierAdded.model_validate(identifier._asdict())]
+    added = {"number": customer.numbered + 1, **identifier._asdict()}
+    return [IdentifierAdded.model_validate(added)]
 
 
 def remove_identifier(customer: Customer, identifier: Identifier) -> list[CustomerEvent]:
@@ -246,7 +260,8 @@ def remove_identifier(customer: Customer, identifier: Identifier) -> list[Custom
     must_exist(customer)
     if identifier not in customer.identifiers:
         return []
-    return [IdentifierRemoved.model_validate(identifier._asdict())]
+    removed = {"number": customer.identifiers[identifier], **identifier._asdict()}
+    return [IdentifierRemoved.model_validate(removed)]
 
 
 def change_profile(customer: Customer, change: ProfileChanged) -> list[CustomerEvent]:

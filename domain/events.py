@@ -1,6 +1,5 @@
 """What an event is: a named, immutable fact. Its envelope tells who, when and about whom."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
@@ -26,9 +25,15 @@ class Event(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: object) -> None:
-        if EVENTS.setdefault(cls.name, cls) is not cls:
+        if cls.name and EVENTS.setdefault(cls.name, cls) is not cls:
             raise TypeError(f"Two events are named {cls.name}.")
         cls.personal = personal_fields(cls)
+
+
+class Unreadable(Event, name=""):
+    """Stands for a stored event that this version of the program cannot read."""
+
+    reason: str
 
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)
@@ -56,8 +61,3 @@ class Recorded(NamedTuple, Generic[E_co]):
     causationid: str
     sealed: dict[str, str]
     position: int = 0
-
-
-def names(prefix: str) -> Iterator[str]:
-    """The names of all events that start with a prefix, in order."""
-    return (name for name in sorted(EVENTS) if name.startswith(prefix))

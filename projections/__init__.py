@@ -1,0 +1,1 @@
+"""What can be looked up: pure functions from a row and an event to the next row."""

@@ -1,0 +1,72 @@
+"""A CloudEvents 1.0 message as a request: `type` says which command, `source` and `id` are its id.
+
+The type is either an event's name (`case.opened.v1`: it happened over there) or a command's name
+(`case.open`: do it); both validate against the same model and obey the same rules.
+"""
+
+from typing import Annotated, Any
+from uuid import NAMESPACE_URL, uuid5
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from commands.catalogue import BY_EVENT, BY_NAME
+from commands.ports import Request
+from domain.rejected import Rejected
+from domain.values import Instant
+
+Attribute = Annotated[
+    str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+
+
+class CloudEvent(BaseModel):
+    """The attributes that we read; extensions that we do not know are let through unread."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    specversion: Annotated[str, StringConstraints(pattern=r"^1\.0$")] = "1.0"
+    id: Attribute
+    source: Attribute
+    type: Attribute
+    time: Instant | None = None
+    datacontenttype: str | None = None
+    correlationid: Annotated[str, StringConstraints(max_length=200)] = ""
+    causationid: Annotated[str, StringConstraints(max_length=200)] = ""
+    data: dict[str, Any]
+
+
+def read(message: object, tenant: str) -> Request:
+    """Read a message; raises `Rejected` with the first things that are wrong with it."""
+    try:
+        event = CloudEvent.model_validate(message)
+    except ValidationError as error:
+        raise Rejected("message.invalid", in_words(error)) from None
+    command = BY_EVENT.get(event.type) or BY_NAME.get(event.type)
+    if command is None:
+        raise Rejected(
+            "message.type_unknown", f"Nothing is known about messages of type {event.type!r}."
+        )
+    try:
+        asked = command.model_validate(event.data)
+    except ValidationError as error:
+        raise Rejected("data.invalid", in_words(error)) from None
+    return Request(
+        command=asked,
+        commandid=message_id(tenant, event.source, event.id),
+        time=event.time,
+        correlationid=event.correlationid,
+        causationid=event.causationid,
+    )
+
+
+def message_id(tenant: str, source: str, id_: str) -> str:
+    """Give the command id of a message: the same source and id always give the same one."""
+    return str(uuid5(NAMESPACE_URL, f"crm:{tenant}\x1f{source}\x1f{id_}"))
+
+
+def in_words(error: ValidationError) -> str:
+    """Say what is wrong, field by field, without repeating what was sent."""
+    faults = error.errors(include_input=False, include_url=False, include_context=False)
+    told = [f"{'.'.join(map(str, f['loc'])) or 'message'}: {f['msg']}" for f in faults[:5]]
+    more = f" (and {len(faults) - 5} more)" if len(faults) > 5 else ""
+    return "; ".join(told) + more + "."

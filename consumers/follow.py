@@ -1,0 +1,89 @@
+"""A follower: brings one read model forward along the log, for ever."""
+
+import threading
+from collections.abc import Iterable, Mapping, Set
+from typing import NamedTuple
+
+import structlog
+
+from consumers.loop import run
+from domain.events import Event, Recorded
+from infra.envelope import decode
+from infra.log import EmbeddedLog
+from infra.tables import Key, Moved, Parking, Table
+from projections.projection import NotApplicable, Projection, Row
+
+BATCH = 5_000
+"""How many positions are taken into account in one transaction."""
+
+PARKINGS_LOGGED = 10
+"""How many rows parked by one batch are told one by one; `crm.parked` has them all."""
+
+log = structlog.get_logger()
+
+
+def follow(events: EmbeddedLog, table: Table, stop: threading.Event) -> None:
+    """Apply what the log has beyond the checkpoint; wait at its end."""
+    table.create()
+
+    def step() -> bool:
+        try:
+            return advance(events, table)
+        except Moved as moved:
+            log.warning("follower.moved", projection=table.name, reason=str(moved))
+            return True
+
+    run(f"follower {table.name}", step, stop)
+
+
+def advance(events: EmbeddedLog, table: Table, limit: int = BATCH) -> bool:
+    """Take the next part of the log into account; False when there was none."""
+    projection = table.projection
+    after = table.position()
+    page = events.read(after, limit, projection.ignores)
+    if page.upto == after:
+        return False
+    history = [decode(envelope, position) for position, envelope in page.events]
+    with table.transaction(after, page.upto) as change:
+        keys = {key_of(projection, recorded) for recorded in history}
+        folded = fold(projection, change.rows(keys), history, change.parked())
+        change.write(folded.rows)
+        change.park(folded.parkings)
+    for parking in folded.parkings[:PARKINGS_LOGGED]:
+        log.error("follower.parked", projection=table.name, **parking._asdict())
+    return True
+
+
+class Folded(NamedTuple):
+    """What a part of the log makes of rows: None is a removed row."""
+
+    rows: dict[Key, Row | None]
+    parkings: list[Parking]
+
+
+def fold(
+    projection: Projection,
+    known: Mapping[Key, Row],
+    history: Iterable[Recorded[Event]],
+    parked: Set[Key] = frozenset(),
+) -> Folded:
+    """Apply events to rows. One that cannot be applied parks its row; the others flow on."""
+    changed: dict[Key, Row | None] = {}
+    parkings: dict[Key, Parking] = {}
+    for recorded in history:
+        key = key_of(projection, recorded)
+        if key in parked or key in parkings:
+            continue
+        row = changed[key] if key in changed else known.get(key)
+        try:
+            changed[key] = projection.apply(row, recorded)
+        except Exception as error:
+            told = isinstance(error, NotApplicable)  # other errors may quote personal data
+            reason = str(error) if told else f"{type(error).__name__} in its handler"
+            parkings[key] = Parking(key, recorded.position, recorded.type, reason)
+    return Folded(changed, list(parkings.values()))
+
+
+def key_of(projection: Projection, recorded: Recorded[Event]) -> Key:
+    """Tell which row an event belongs to."""
+    return Key(recorded.tenant, projection.key(recorded))

@@ -1,0 +1,96 @@
+"""Connections to PostgreSQL, and its schema."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from psycopg import Connection
+from psycopg.adapt import Loader
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import Format
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import ConnectionPool
+
+Conn = Connection[tuple[Any, ...]]
+Pool = ConnectionPool[Conn]
+
+MIGRATION_LOCK = 0x63726D  # "crm"
+
+
+class UuidAsText(Loader):
+    """Ids are text everywhere in this program: making UUID objects of them gains nothing."""
+
+    def load(self, data: Any) -> str:  # noqa: ANN401 - a buffer of the driver
+        """Read an id."""
+        return bytes(data).decode()
+
+
+class BinaryUuidAsText(Loader):
+    """The same, for results in binary format."""
+
+    format = Format.BINARY
+
+    def load(self, data: Any) -> str:  # noqa: ANN401 - a buffer of the driver
+        """Read an id."""
+        digits = bytes(data).hex()
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def configure(conn: Conn) -> None:
+    """Make a new connection speak UTC, text ids and fast JSON."""
+    conn.adapters.register_loader("uuid", UuidAsText)
+    conn.adapters.register_loader("uuid", BinaryUuidAsText)
+    set_json_loads(orjson.loads, conn)
+    set_json_dumps(orjson.dumps, conn)
+    conn.autocommit = True
+
+
+def pool(url: str, size: int = 16) -> Pool:
+    """Open a pool of connections; each is in autocommit mode until a transaction is begun."""
+    conninfo = make_conninfo(url, options="-c timezone=UTC -c statement_timeout=600000")
+    opened: Pool = ConnectionPool(
+        conninfo, min_size=1, max_size=size, configure=configure, open=True, timeout=30
+    )
+    opened.wait(30)
+    return opened
+
+
+@contextmanager
+def connect(url: str) -> Iterator[Conn]:
+    """Open one connection of its own."""
+    with Connection.connect(make_conninfo(url, options="-c timezone=UTC")) as conn:
+        configure(conn)
+        yield conn
+
+
+def migrate(conn: Conn) -> list[str]:
+    """Bring the schema up to date, once, whoever else is doing the same; tells what was applied."""
+    applied = []
+    with conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
+        conn.execute("CREATE SCHEMA IF NOT EXISTS crm")
+        conn.execute("CREATE TABLE IF NOT EXISTS crm.migration (name text PRIMARY KEY)")
+        known = {name for (name,) in conn.execute("SELECT name FROM crm.migration")}
+        scripts = sorted(files("infra").joinpath("schema").iterdir(), key=lambda path: path.name)
+        for script in scripts:
+            if script.name.endswith(".sql") and script.name not in known:
+                conn.execute(script.read_bytes())
+                conn.execute("INSERT INTO crm.migration VALUES (%s)", [script.name])
+                applied.append(script.name)
+    return applied
+
+
+DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
+
+
+def unsafe_settings(conn: Conn) -> list[str]:
+    """Tell in sentences which settings of the server could lose acknowledged events."""
+    found = []
+    for setting, wanted in DURABLE.items():
+        row = conn.execute("SELECT current_setting(%s)", [setting]).fetchone()
+        value = row[0] if row else "?"
+        if value != wanted and not (setting == "synchronous_commit" and value.startswith("remote")):
+            found.append(f"PostgreSQL runs with {setting}={value}; it must be {wanted}.")
+    return found

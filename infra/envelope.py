@@ -1,0 +1,168 @@
+"""The one byte string of an event: stored, hashed, published, exported and read again.
+
+JSON with sorted keys; names follow CloudEvents where one exists. `data` is in the clear, `sealed`
+holds one block per group of personal data: base64url of version (1 byte), key id (16), nonce (12),
+key commitment (16), AES-256-GCM ciphertext and tag. The block is bound to its event: tenant,
+stream, version, type, subject and group are its associated data. A personal field that is not in
+`data` is in a block.
+"""
+
+import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from domain.catalogue import EVENTS
+from domain.events import Event, Recorded, Unreadable
+from domain.personal import Redacted
+from infra.keys import DataKey, Slot
+
+VERSION = b"\x01"
+SEALED, ERASED = Redacted("sealed"), Redacted("erased")
+EMPTY: tuple[object, ...] = (None, "", {}, [])
+
+Keys = Mapping[Slot, DataKey]
+
+
+class BrokenSeal(Exception):
+    """A sealed block does not belong to its event, or was altered."""
+
+
+def groups(event: Event) -> set[str]:
+    """Tell which groups of personal data an event really has something of."""
+    return {group for field, group in event.personal.items() if getattr(event, field) not in EMPTY}
+
+
+def slots(recorded: Recorded[Event]) -> Iterator[Slot]:
+    """Tell which keys sealing an event needs."""
+    return (Slot(recorded.subject, group) for group in groups(recorded.event))
+
+
+def encode(recorded: Recorded[Event], keys: Keys) -> bytes:
+    """Write an event down, its personal data sealed."""
+    data = recorded.event.model_dump(mode="json")
+    sealed = {
+        group: seal(recorded, group, take(data, recorded.event, group), keys)
+        for group in sorted(groups(recorded.event))
+    }
+    return orjson.dumps(
+        {
+            "authid": recorded.authid,
+            "causationid": recorded.causationid,
+            "commandid": recorded.commandid,
+            "correlationid": recorded.correlationid,
+            "data": data,
+            "id": recorded.id,
+            "recordedtime": recorded.recordedtime,
+            "sealed": sealed,
+            "stream": recorded.stream,
+            "subject": recorded.subject,
+            "tenant": recorded.tenant,
+            "time": recorded.time,
+            "type": recorded.type,
+            "version": recorded.version,
+        },
+        option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z,
+    )
+
+
+def decode(envelope: bytes, position: int = 0) -> Recorded[Event]:
+    """Read an event; its personal data stays closed."""
+    return read(orjson.loads(envelope), {}, SEALED, position)
+
+
+def decode_opened(envelope: bytes, keys: Keys, position: int = 0) -> Recorded[Event]:
+    """Read an event and open its personal data; what has no key any more is erased."""
+    parsed = orjson.loads(envelope)
+    opened: dict[str, Any] = {}
+    for group, block in parsed["sealed"].items():
+        key = keys.get(Slot(parsed["subject"], group))
+        if key is not None:
+            opened.update(unseal(parsed, group, block, key))
+    return read(parsed, opened, ERASED, position)
+
+
+def sealed_slots(envelope: bytes) -> list[Slot]:
+    """Tell which keys opening an event needs."""
+    parsed = orjson.loads(envelope)
+    return [Slot(parsed["subject"], group) for group in parsed["sealed"]]
+
+
+def read(
+    parsed: dict[str, Any], opened: dict[str, Any], closed: Redacted, position: int
+) -> Recorded[Event]:
+    """Make an event of a parsed envelope; personal fields that are not opened are closed."""
+    return Recorded(
+        event_of(parsed["type"], parsed["data"], opened, closed),
+        parsed["id"],
+        parsed["tenant"],
+        parsed["stream"],
+        parsed["version"],
+        parsed["type"],
+        parsed["subject"],
+        datetime.fromisoformat(parsed["time"]),
+        datetime.fromisoformat(parsed["recordedtime"]),
+        parsed["authid"],
+        parsed["commandid"],
+        parsed["correlationid"],
+        parsed["causationid"],
+        parsed["sealed"],
+        position,
+    )
+
+
+def event_of(name: str, data: dict[str, Any], opened: dict[str, Any], closed: Redacted) -> Event:
+    """Make the event itself; one that cannot be read says why, without a word of its content."""
+    kind = EVENTS.get(name)
+    if kind is None:
+        return Unreadable(reason=f"There is no event named {name}.")
+    for field in kind.personal:
+        if field not in data:
+            data[field] = opened.get(field, closed)
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        fields = ", ".join(str(fault["loc"][0]) for fault in error.errors(include_input=False))
+        return Unreadable(reason=f"{name} cannot be read: {fields}.")
+
+
+# ---- Blocks --------------------------------------------------------------------------------------
+
+
+def take(data: dict[str, Any], event: Event, group: str) -> bytes:
+    """Take a group's fields out of the clear data."""
+    fields = [field for field, its_group in event.personal.items() if its_group == group]
+    return orjson.dumps({field: data.pop(field) for field in fields})
+
+
+def seal(recorded: Recorded[Event], group: str, plain: bytes, keys: Keys) -> str:
+    """Close a block under the subject's key of the group."""
+    key = keys[Slot(recorded.subject, group)]
+    nonce = os.urandom(12)
+    bound = associated_data(recorded._asdict(), group)
+    block = VERSION + key.id + nonce + key.commit(nonce) + key.cipher.encrypt(nonce, plain, bound)
+    return urlsafe_b64encode(block).decode()
+
+
+def unseal(envelope: Mapping[str, Any], group: str, block: str, key: DataKey) -> dict[str, Any]:
+    """Open a block; raises `BrokenSeal` when it is not this event's, or not whole."""
+    raw = urlsafe_b64decode(block)
+    nonce = raw[17:29]
+    if raw[:1] != VERSION or raw[1:17] != key.id or raw[29:45] != key.commit(nonce):
+        raise BrokenSeal(f"Event {envelope['id']}: the {group} block has another key or format.")
+    try:
+        plain = key.cipher.decrypt(nonce, raw[45:], associated_data(envelope, group))
+    except Exception as error:
+        raise BrokenSeal(f"Event {envelope['id']}: the {group} block was altered.") from error
+    opened: dict[str, Any] = orjson.loads(plain)
+    return opened
+
+
+def associated_data(envelope: Mapping[str, Any], group: str) -> bytes:
+    """Bind a block to its event, so that it can be neither moved nor played again."""
+    parts = ("tenant", "stream", "version", "type", "subject")
+    return "\x1f".join([*(str(envelope[part]) for part in parts), group]).encode()

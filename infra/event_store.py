@@ -1,0 +1,158 @@
+"""The event store as the write path sees it: `commands.ports.EventStore` on PostgreSQL."""
+
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from eventsourcing.persistence import IntegrityError, StoredEvent
+
+from commands.command import Command
+from commands.ports import Answer, Batch, Kept, StaleStream
+from domain.events import Event, Recorded, Unreadable
+from domain.lead import Pipeline, PipelineStage
+from domain.values import Identifier
+from infra.database import Pool
+from infra.envelope import decode_opened, encode, sealed_slots, slots
+from infra.keys import Keyring
+from infra.recorder import Recorder
+
+LOAD = """
+SELECT stream, envelope FROM crm.event
+WHERE tenant = %s AND stream = ANY(%s::uuid[]) ORDER BY stream, version
+"""
+SUBJECTS = """
+SELECT stream, subject FROM crm.event WHERE tenant = %s AND stream = ANY(%s::uuid[]) AND version = 1
+"""
+ANSWERS = """
+SELECT commandid, fingerprint, events, seq FROM crm.command
+WHERE tenant = %s AND commandid = ANY(%s::uuid[])
+"""
+OWNERS = (
+    "SELECT digest, customer FROM crm.identifier WHERE tenant = %s AND digest = ANY(%b::bytea[])"
+)
+
+SALES = Pipeline(
+    "sales",
+    (
+        PipelineStage("new", 10),
+        PipelineStage("contacted", 20),
+        PipelineStage("qualified", 40),
+        PipelineStage("proposal", 60),
+        PipelineStage("negotiation", 80),
+    ),
+)
+"""The pipeline of a tenant that has not configured any."""
+
+
+class UnreadableStream(Exception):
+    """A stream holds an event that this version of the program cannot read: nothing is decided."""
+
+
+class PostgresEventStore:
+    """Keeps and gives events; seals what is personal on the way in, opens it on the way out."""
+
+    def __init__(self, pool: Pool, keyring: Keyring) -> None:
+        self._pool, self._keyring = pool, keyring
+
+    def append(self, batch: Batch) -> int:
+        """Keep a batch and give its token, the last `seq`. Raises `StaleStream`."""
+        keys = self._keyring.ensure(
+            batch.tenant, {slot for event in batch.events for slot in slots(event)}
+        )
+        stored = [
+            StoredEvent(event.stream, event.version, event.type, encode(event, keys))
+            for event in batch.events
+        ]
+        subjects = [event.subject for event in batch.events]
+        try:
+            return Recorder(self._pool, batch.tenant).append(
+                stored, subjects, self._with_them(batch)
+            )
+        except IntegrityError as error:
+            raise StaleStream(str(error)) from error
+
+    def load(self, tenant: str, streams: Iterable[str]) -> Mapping[str, Sequence[Recorded[Event]]]:
+        """Give the events of each stream, first to last, opened."""
+        rows = self._rows(LOAD, tenant, list(streams))
+        keys = self._keyring.find(tenant, {s for _, row in rows for s in sealed_slots(row)})
+        loaded: dict[str, list[Recorded[Event]]] = {}
+        for stream, envelope in rows:
+            recorded = decode_opened(envelope, keys)
+            if isinstance(recorded.event, Unreadable):
+                raise UnreadableStream(f"Stream {stream}: {recorded.event.reason}")
+            loaded.setdefault(stream, []).append(recorded)
+        return loaded
+
+    def subjects(self, tenant: str, streams: Iterable[str]) -> Mapping[str, str]:
+        """Give the customer that each known stream is about."""
+        return dict(self._rows(SUBJECTS, tenant, list(streams)))
+
+    def answers(self, tenant: str, commandids: Sequence[str]) -> Mapping[str, Answer]:
+        """Give the first answers of the commands that were here before."""
+        return {
+            commandid: Answer(fingerprint, tuple(Kept(*event) for event in events), seq or 0)
+            for commandid, fingerprint, events, seq in self._rows(ANSWERS, tenant, list(commandids))
+        }
+
+    def fingerprint(self, tenant: str, command: Command) -> bytes:
+        """Give a keyed digest of what is asked: equal requests, equal digests, nothing to guess."""
+        asked = f"{command.name}\n{command.model_dump_json()}"
+        return self._digest(tenant, asked)
+
+    def owners(self, tenant: str, identifiers: Iterable[Identifier]) -> Mapping[Identifier, str]:
+        """Give the customers that identifiers lead to."""
+        digests = {self._digest(tenant, "\x1f".join(each)): each for each in identifiers}
+        found = self._rows(OWNERS, tenant, list(digests))
+        return {digests[digest]: customer for digest, customer in found}
+
+    def pipelines(self, tenant: str) -> Mapping[str, Pipeline]:
+        """Give the sales pipelines of a tenant; `sales` is there unless it was replaced."""
+        with self._pool.connection() as conn:
+            rows = conn.execute("SELECT name, stages FROM crm.pipeline WHERE tenant = %s", [tenant])
+            own = {
+                name: Pipeline(name, tuple(PipelineStage(*stage) for stage in stages))
+                for name, stages in rows
+            }
+        return {SALES.name: SALES, **own}
+
+    def put_pipeline(self, tenant: str, pipeline: Pipeline) -> None:
+        """Configure a sales pipeline; leads that are in it keep what their events say."""
+        query = """
+            INSERT INTO crm.pipeline (tenant, name, stages) VALUES (%s, %s, %s)
+            ON CONFLICT (tenant, name) DO UPDATE SET stages = excluded.stages
+        """
+        stages = orjson.dumps(pipeline.stages, default=tuple).decode()
+        with self._pool.connection() as conn:
+            conn.execute(query, [tenant, pipeline.name, stages])
+
+    def _rows(self, query: str, tenant: str, wanted: list[Any]) -> list[tuple[Any, ...]]:
+        if not wanted:
+            return []
+        with self._pool.connection() as conn:
+            return conn.execute(query, [tenant, wanted], binary=True).fetchall()
+
+    def _with_them(self, batch: Batch) -> dict[str, list[Any]] | None:
+        """Lay out what is kept together with the events, as the arrays of `recorder.APPEND`."""
+        if not batch.answers and not batch.owners:
+            return None
+        digests = {
+            self._digest(batch.tenant, "\x1f".join(identifier)): owner
+            for identifier, owner in batch.owners.items()
+        }
+        claimed = {digest: owner for digest, owner in digests.items() if owner is not None}
+        return {
+            "commandids": list(batch.answers),
+            "fingerprints": [answer.fingerprint for answer in batch.answers.values()],
+            "answers": [
+                orjson.dumps(a.events, default=tuple).decode() for a in batch.answers.values()
+            ],
+            "digests": list(claimed),
+            "owners": list(claimed.values()),
+            "released": list(digests.keys() - claimed.keys()),
+        }
+
+    def _digest(self, tenant: str, text: str) -> bytes:
+        secret = self._keyring.tenant_key(tenant).secret
+        return hmac.digest(secret, text.encode(), sha256)

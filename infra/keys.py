@@ -1,0 +1,158 @@
+"""Data keys: one per tenant, customer and group of personal data, wrapped by a master key.
+
+Destroying a data key forgets what was sealed under it, wherever the ciphertext lies. Keys are
+cached in the process for a minute at most.
+"""
+
+import hmac
+import os
+import time
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from infra.database import Pool
+from infra.ids import uuid7
+
+CACHE_SECONDS = 60
+CACHE_MAX = 50_000
+NOBODY = "00000000-0000-0000-0000-000000000000"
+"""The subject of keys that belong to a tenant as a whole."""
+
+
+class Slot(NamedTuple):
+    """What a data key is for."""
+
+    subject: str
+    group: str
+
+
+class DataKey(NamedTuple):
+    """A data key, ready to use."""
+
+    id: bytes
+    secret: bytes
+    cipher: AESGCM
+
+    def commit(self, nonce: bytes) -> bytes:
+        """Bind a nonce to this key: AES-GCM alone lets an insider show a second plaintext."""
+        return hmac.digest(self.secret, b"commit" + nonce, sha256)[:16]
+
+
+class MasterKey:
+    """The master key of an epoch in a file that only its owner can read."""
+
+    epoch = 1
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:
+                pass
+            else:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(AESGCM.generate_key(256))
+                    file.flush()
+                    os.fsync(file.fileno())
+        if path.stat().st_mode & 0o077:
+            raise PermissionError(f"The master key {path} can be read by others: chmod 600 it.")
+        self._cipher = AESGCM(path.read_bytes())
+
+    def wrap(self, secret: bytes, bound_to: bytes) -> bytes:
+        """Encrypt a data key, bound to what it is for."""
+        nonce = os.urandom(12)
+        return nonce + self._cipher.encrypt(nonce, secret, bound_to)
+
+    def unwrap(self, wrapped: bytes, bound_to: bytes) -> bytes:
+        """Decrypt a data key; raises `cryptography.exceptions.InvalidTag` if it is not ours."""
+        return self._cipher.decrypt(wrapped[:12], wrapped[12:], bound_to)
+
+
+class Keyring:
+    """Finds and makes data keys."""
+
+    def __init__(self, pool: Pool, master: MasterKey) -> None:
+        self._pool, self._master = pool, master
+        self._cache: dict[tuple[str, Slot], tuple[float, DataKey]] = {}
+
+    def find(self, tenant: str, slots: Iterable[Slot]) -> Mapping[Slot, DataKey]:
+        """Give the keys that exist; a slot without one is missing from the answer."""
+        found, missing = self._cached(tenant, set(slots))
+        if missing:
+            found.update(self._read(tenant, missing))
+        return found
+
+    def ensure(self, tenant: str, slots: Iterable[Slot]) -> Mapping[Slot, DataKey]:
+        """Give a key for every slot, making those that do not exist yet."""
+        wanted = set(slots)
+        found = dict(self.find(tenant, wanted))
+        missing = wanted - found.keys()
+        if missing:
+            self._mint(tenant, missing)
+            found.update(self._read(tenant, missing))
+        return found
+
+    def tenant_key(self, tenant: str) -> DataKey:
+        """Give the key of the tenant's blind indexes and fingerprints."""
+        slot = Slot(NOBODY, "index")
+        return self.ensure(tenant, [slot])[slot]
+
+    def forget(self) -> None:
+        """Drop the cache."""
+        self._cache.clear()
+
+    def _cached(self, tenant: str, slots: set[Slot]) -> tuple[dict[Slot, DataKey], set[Slot]]:
+        found: dict[Slot, DataKey] = {}
+        oldest = time.monotonic() - CACHE_SECONDS
+        for slot in slots:
+            entry = self._cache.get((tenant, slot))
+            if entry is not None and entry[0] > oldest:
+                found[slot] = entry[1]
+        return found, slots - found.keys()
+
+    def _read(self, tenant: str, slots: set[Slot]) -> dict[Slot, DataKey]:
+        query = """
+            SELECT subject, grp, id, epoch, wrapped FROM crm_keys.data_key
+            JOIN unnest(%s::uuid[], %s::text[]) AS slot (subject, grp) USING (subject, grp)
+            WHERE tenant = %s
+        """
+        subjects, groups = [s.subject for s in slots], [s.group for s in slots]
+        with self._pool.connection() as conn:
+            rows = conn.execute(query, [subjects, groups, tenant]).fetchall()
+        if len(self._cache) > CACHE_MAX:
+            self._cache.clear()
+        found = {}
+        now = time.monotonic()
+        for subject, group, key_id, epoch, wrapped in rows:
+            slot = Slot(subject, group)
+            secret = self._master.unwrap(wrapped, bound_to(tenant, slot, key_id, epoch))
+            key = DataKey(bytes.fromhex(key_id.replace("-", "")), secret, AESGCM(secret))
+            found[slot] = key
+            self._cache[tenant, slot] = (now, key)
+        return found
+
+    def _mint(self, tenant: str, slots: set[Slot]) -> None:
+        rows = []
+        for slot in sorted(slots):
+            key_id, epoch = uuid7(), self._master.epoch
+            wrapped = self._master.wrap(
+                AESGCM.generate_key(256), bound_to(tenant, slot, key_id, epoch)
+            )
+            rows.append((slot.subject, slot.group, key_id, epoch, wrapped))
+        query = """
+            INSERT INTO crm_keys.data_key (tenant, subject, grp, id, epoch, wrapped)
+            SELECT %s, * FROM unnest(%s::uuid[], %s::text[], %s::uuid[], %s::int[], %b::bytea[])
+            ON CONFLICT DO NOTHING
+        """
+        with self._pool.connection() as conn:
+            conn.execute(query, [tenant, *map(list, zip(*rows, strict=True))])
+
+
+def bound_to(tenant: str, slot: Slot, key_id: str, epoch: int) -> bytes:
+    """Bind a wrapped key to its place, so that rows cannot be swapped."""
+    return "\x1f".join([tenant, slot.subject, slot.group, key_id, str(epoch)]).encode()

@@ -1,0 +1,41 @@
+"""The log as followers read it, embedded: straight from PostgreSQL, in order of position."""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from infra.database import Pool
+
+READ = """
+SELECT l.position, e.envelope FROM crm.log l JOIN crm.event e USING (seq)
+WHERE l.position > %(after)s AND l.position <= %(upto)s AND NOT e.type = ANY(%(ignored)s)
+ORDER BY l.position
+"""
+
+
+class Page(NamedTuple):
+    """A part of the log: the wanted events in it, and the position up to which it was read."""
+
+    events: Sequence[tuple[int, bytes]]
+    upto: int
+
+
+class EmbeddedLog:
+    """Reads the log from the event store's own tables."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def head(self) -> int:
+        """Give the last position, 0 when the log is empty."""
+        with self._pool.connection() as conn:
+            row = conn.execute("SELECT max(position) FROM crm.log").fetchone()
+        return int(row[0] or 0) if row else 0
+
+    def read(self, after: int, limit: int, ignored: Collection[str]) -> Page:
+        """Give the events among the next `limit` positions, but not the ignored types."""
+        upto = min(self.head(), after + limit)
+        if upto <= after:
+            return Page((), after)
+        arguments = {"after": after, "upto": upto, "ignored": list(ignored)}
+        with self._pool.connection() as conn:
+            return Page(conn.execute(READ, arguments, binary=True).fetchall(), upto)

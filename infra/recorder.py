@@ -1,0 +1,226 @@
+"""How stored events get into PostgreSQL and out again.
+
+`Recorder` and `SequencedRecorder` keep the contracts of the `eventsourcing` library and pass its
+recorder tests. Its own PostgreSQL recorder locks the table for every insert; ours takes no lock:
+the unique key on (tenant, stream, version) is the gate, and the sequencer gives the order later.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.persistence import (
+    AggregateRecorder,
+    ApplicationRecorder,
+    IntegrityError,
+    Notification,
+    StoredEvent,
+    Subscription,
+)
+from psycopg.errors import UniqueViolation
+
+from infra.database import Conn, Pool
+from infra.sequencing import Sequencing
+
+# Events, their pending rows, commands' first answers and identifiers' owners: one statement, so
+# one round trip and one transaction. The order of the arrays becomes the order of `seq`.
+APPEND = """
+WITH appended AS (
+    INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
+    SELECT %(tenant)s, * FROM unnest(
+        %(streams)s::uuid[], %(versions)s::bigint[], %(types)s::text[], %(subjects)s::uuid[],
+        %(envelopes)b::bytea[])
+    RETURNING seq
+), pending AS (
+    INSERT INTO crm.pending SELECT seq FROM appended
+), answered AS (
+    INSERT INTO crm.command (tenant, commandid, fingerprint, events, seq)
+    SELECT %(tenant)s, a.commandid, a.fingerprint, a.events, (SELECT max(seq) FROM appended)
+    FROM unnest(%(commandids)s::uuid[], %(fingerprints)b::bytea[], %(answers)s::json[])
+        AS a (commandid, fingerprint, events)
+), claimed AS (
+    INSERT INTO crm.identifier (tenant, digest, customer)
+    SELECT %(tenant)s, * FROM unnest(%(digests)b::bytea[], %(owners)s::uuid[])
+), released AS (
+    DELETE FROM crm.identifier WHERE tenant = %(tenant)s AND digest = ANY(%(released)b::bytea[])
+)
+SELECT coalesce(max(seq), 0) FROM appended
+"""
+
+# What most appends do not have is left out of the statement: each part costs planning time.
+APPEND_EVENTS = """
+WITH appended AS (
+    INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
+    SELECT %(tenant)s, * FROM unnest(
+        %(streams)s::uuid[], %(versions)s::bigint[], %(types)s::text[], %(subjects)s::uuid[],
+        %(envelopes)b::bytea[])
+    RETURNING seq
+), pending AS (
+    INSERT INTO crm.pending SELECT seq FROM appended
+)
+SELECT coalesce(max(seq), 0) FROM appended
+"""
+
+SELECT_STREAM = """
+SELECT stream, version, type, envelope FROM crm.event
+WHERE tenant = %(tenant)s AND stream = %(stream)s
+  AND (%(gt)s::bigint IS NULL OR version > %(gt)s)
+  AND (%(lte)s::bigint IS NULL OR version <= %(lte)s)
+"""
+
+SELECT_LOG = """
+SELECT l.position, e.stream, e.type, e.envelope FROM crm.log l JOIN crm.event e USING (seq)
+WHERE l.position >= %(start)s AND (%(stop)s::bigint IS NULL OR l.position <= %(stop)s)
+  AND e.tenant = %(tenant)s AND (%(types)s::text[] = '{}' OR e.type = ANY(%(types)s))
+ORDER BY l.position LIMIT %(limit)s
+"""
+
+
+class Recorder(AggregateRecorder):
+    """Keeps and gives the stored events of one tenant's streams."""
+
+    def __init__(self, pool: Pool, tenant: str) -> None:
+        self.pool, self.tenant = pool, tenant
+
+    def insert_events(
+        self,
+        stored_events: Sequence[StoredEvent],
+        **kwargs: Any,  # noqa: ANN401 - the contract
+    ) -> Sequence[int] | None:
+        """Keep events, all or none; raises `IntegrityError` when a version is taken."""
+        self.append(stored_events, **kwargs)
+        return None
+
+    def append(
+        self,
+        events: Sequence[StoredEvent],
+        subjects: Sequence[str] | None = None,
+        with_them: Mapping[str, list[Any]] | None = None,
+    ) -> int:
+        """Keep events and what goes `with_them` in one transaction; gives the last `seq`, or 0.
+
+        `with_them` holds the arrays of `APPEND` for idempotency records and identifiers.
+        """
+        if not events and not with_them:
+            return 0
+        streams = [str(event.originator_id) for event in events]
+        arrays = {
+            "tenant": self.tenant,
+            "streams": streams,
+            "versions": [event.originator_version for event in events],
+            "types": [event.topic for event in events],
+            "subjects": streams if subjects is None else list(subjects),
+            "envelopes": [event.state for event in events],
+        }
+        try:
+            with self.pool.connection() as conn:
+                if with_them:
+                    return _number(conn, APPEND, {**arrays, **with_them})
+                return _number(conn, APPEND_EVENTS, arrays)
+        except UniqueViolation as error:
+            raise IntegrityError(str(error.diag.constraint_name)) from error
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """Give the events of a stream, in order of their versions."""
+        query = SELECT_STREAM + f" ORDER BY version {'DESC' if desc else 'ASC'} LIMIT %(limit)s"
+        stream = str(originator_id)
+        arguments = {"tenant": self.tenant, "stream": stream, "gt": gt, "lte": lte, "limit": limit}
+        with self.pool.connection() as conn:
+            rows = conn.execute(query, arguments).fetchall()
+        return [
+            StoredEvent(originator_id, version, topic, state) for _, version, topic, state in rows
+        ]
+
+
+class SequencedRecorder(Recorder, ApplicationRecorder):
+    """A recorder that waits for the positions of its events, as the library expects.
+
+    The application never waits: this is for whoever uses the library's own classes on our store.
+    """
+
+    def __init__(self, pool: Pool, tenant: str) -> None:
+        super().__init__(pool, tenant)
+        self._sequencing = Sequencing(pool, holder="recorder", seconds=0.0)
+
+    def insert_events(
+        self,
+        stored_events: Sequence[StoredEvent],
+        **kwargs: Any,  # noqa: ANN401 - the contract
+    ) -> Sequence[int] | None:
+        """Keep events and give their positions."""
+        last = self.append(stored_events, **kwargs)
+        first = last - len(stored_events) + 1
+        query = "SELECT position FROM crm.log WHERE seq BETWEEN %s AND %s ORDER BY position"
+        while True:
+            self._sequencing.run_once()
+            with self.pool.connection() as conn:
+                positions = [n for (n,) in conn.execute(query, [first, last])]
+            if len(positions) == len(stored_events):
+                return positions
+            time.sleep(0.001)
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """Give a part of the log."""
+        arguments = {
+            "start": (start or 0) + (0 if inclusive_of_start else 1),
+            "stop": stop, "types": list(topics), "limit": limit, "tenant": self.tenant,
+        }  # fmt: skip
+        with self.pool.connection() as conn:
+            rows = conn.execute(SELECT_LOG, arguments).fetchall()
+        return [
+            Notification(UUID(stream), 0, type_, envelope, position)
+            for position, stream, type_, envelope in rows
+        ]
+
+    def max_notification_id(self) -> int | None:
+        """Give the last position, None when the log is empty."""
+        with self.pool.connection() as conn:
+            return _number(conn, "SELECT max(position) FROM crm.log", {}) or None
+
+    def subscribe(
+        self, gt: int | None = None, topics: Sequence[str] = ()
+    ) -> Subscription[ApplicationRecorder]:
+        """Follow the log; waits at its end."""
+        return PollingSubscription(self, gt, topics)
+
+
+class PollingSubscription(Subscription[ApplicationRecorder]):
+    """Follows the log by asking for more: no NOTIFY, which would serialise the writers' commits."""
+
+    _page: Iterator[Notification] = iter(())
+
+    def __next__(self) -> Notification:
+        """Give the next event, waiting for it if there is none."""
+        while not self._has_been_stopped:
+            for notification in self._page:
+                self._last_notification_id = notification.id
+                return notification
+            page = self._recorder.select_notifications(
+                self._last_notification_id, 500, topics=self._topics, inclusive_of_start=False
+            )
+            self._page = iter(page)
+            if not page:
+                time.sleep(0.01)
+        raise StopIteration
+
+
+def _number(conn: Conn, query: str, arguments: Mapping[str, Any]) -> int:
+    row = conn.execute(query, arguments).fetchone()
+    return int(row[0] or 0) if row else 0

@@ -1,0 +1,85 @@
+"""Everything a process needs, opened from its settings: embedded or production, the same code."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from commands.session import Ports
+from infra.database import Pool, migrate, pool, unsafe_settings
+from infra.event_store import PostgresEventStore
+from infra.ids import uuid7
+from infra.keys import Keyring, MasterKey
+from infra.log import EmbeddedLog
+from infra.refused import PostgresRefusedMessages
+from infra.settings import Settings
+from infra.tables import Table
+from projections.catalogue import ALL
+
+log = structlog.get_logger()
+
+
+class UnsafeDatabase(Exception):
+    """The database is set up so that it could lose acknowledged events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What the parts of a process share."""
+
+    settings: Settings
+    pool: Pool
+    keyring: Keyring
+    store: PostgresEventStore
+    events: EmbeddedLog
+    tables: dict[str, Table]
+    refused: PostgresRefusedMessages
+    ports: Ports
+
+
+@contextmanager
+def open_runtime(settings: Settings) -> Iterator[Runtime]:
+    """Start or reach the database, bring its schema up to date, and close all of it at the end."""
+    with database_url(settings) as url, pool(url) as connections:
+        with connections.connection() as conn:
+            refuse_unsafe(unsafe_settings(conn), settings)
+            applied = migrate(conn)
+        if applied:
+            log.info("schema.migrated", scripts=applied)
+        keyring = Keyring(connections, MasterKey(settings.key_file))
+        store = PostgresEventStore(connections, keyring)
+        tables = {projection.name: Table(connections, projection) for projection in ALL}
+        for table in tables.values():
+            table.create()
+        yield Runtime(
+            settings=settings,
+            pool=connections,
+            keyring=keyring,
+            store=store,
+            events=EmbeddedLog(connections),
+            tables=tables,
+            refused=PostgresRefusedMessages(connections, keyring),
+            ports=Ports(store, lambda: datetime.now(UTC), uuid7),
+        )
+
+
+@contextmanager
+def database_url(settings: Settings) -> Iterator[str]:
+    """Give the address of the database, starting the embedded one if there is no other."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    from infra.embedded import EmbeddedPostgres  # noqa: PLC0415 - only who embeds it pays for it
+
+    with EmbeddedPostgres(settings.directory) as server:
+        yield server.url
+
+
+def refuse_unsafe(faults: list[str], settings: Settings) -> None:
+    """Refuse to start on a database that could lose what was acknowledged."""
+    if faults and not settings.allow_unsafe_database:
+        raise UnsafeDatabase(" ".join(faults) + " CRM_ALLOW_UNSAFE_DATABASE=true overrides this.")
+    for fault in faults:
+        log.warning("database.unsafe", fault=fault)

@@ -1,0 +1,188 @@
+"""Read models in PostgreSQL: one table per projection and version, its rows and its checkpoint.
+
+Rows and checkpoint change in one transaction, and the checkpoint only from where it was read: of
+two followers of the same projection, one is turned away and nothing is applied twice.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import orjson
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from infra.database import Conn, Pool
+from projections.projection import Projection, Row
+
+
+class Key(NamedTuple):
+    """What a row is about."""
+
+    tenant: str
+    key: str
+
+
+class Moved(Exception):
+    """The checkpoint is not where it was read: another follower has moved it."""
+
+
+class Parking(NamedTuple):
+    """A row that an event could not be applied to: where, which kind, and why."""
+
+    key: Key
+    position: int
+    type: str
+    reason: str
+
+
+class Table:
+    """The rows of one version of a projection."""
+
+    def __init__(self, pool: Pool, projection: Projection) -> None:
+        self.pool, self.projection = pool, projection
+        self.name = f"{projection.name}_v{projection.version}"
+        self._id = sql.Identifier("read", self.name)
+        self.arguments = {"projection": projection.name, "version": projection.version}
+        self.select, self.upsert, self.delete = self._statements()
+
+    def create(self) -> None:
+        """Make the table, its indexes, its view and its checkpoint, unless they are there."""
+        with self.pool.connection() as conn, conn.transaction():
+            conn.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.name])
+            conn.execute("SET LOCAL client_min_messages TO warning")
+            conn.execute(self._definition())
+            for number, columns in enumerate((*self.projection.indexes, "tenant, position")):
+                index = sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} ({})").format(
+                    sql.Identifier(f"{self.name}_{number}"), self._id, sql.SQL(columns)
+                )
+                conn.execute(index)
+            conn.execute(
+                sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {}").format(
+                    sql.Identifier("read", self.projection.name), self._id
+                )
+            )
+            conn.execute(
+                "INSERT INTO crm.checkpoint (projection, version)"
+                " VALUES (%(projection)s, %(version)s) ON CONFLICT DO NOTHING",
+                self.arguments,
+            )
+
+    def drop(self) -> None:
+        """Forget the rows and the checkpoint; following again makes them anew."""
+        with self.pool.connection() as conn, conn.transaction():
+            conn.execute("SET LOCAL client_min_messages TO warning")
+            conn.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(self._id))
+            for table in ("checkpoint", "parked"):
+                query = sql.SQL(
+                    "DELETE FROM crm.{} WHERE projection = %(projection)s AND version = %(version)s"
+                )
+                conn.execute(query.format(sql.Identifier(table)), self.arguments)
+
+    def position(self) -> int:
+        """Give the checkpoint."""
+        query = """
+            SELECT position FROM crm.checkpoint
+            WHERE projection = %(projection)s AND version = %(version)s
+        """
+        with self.pool.connection() as conn:
+            row = conn.execute(query, self.arguments).fetchone()
+        return int(row[0]) if row else 0
+
+    @contextmanager
+    def transaction(self, after: int, upto: int) -> Iterator["Change"]:
+        """Change rows and move the checkpoint, both or neither. Raises `Moved`."""
+        query = """
+            UPDATE crm.checkpoint SET position = %(upto)s, moved_at = clock_timestamp()
+            WHERE projection = %(projection)s AND version = %(version)s AND position = %(after)s
+        """
+        with self.pool.connection() as conn, conn.transaction():
+            moved = conn.execute(query, {**self.arguments, "after": after, "upto": upto})
+            if moved.rowcount != 1:
+                raise Moved(f"{self.name} is not at position {after}: somebody else follows it.")
+            yield Change(self, conn)
+
+    def _statements(self) -> tuple[sql.Composed, sql.Composed, sql.Composed]:
+        """Compose what reads, writes and removes many rows at once."""
+        changing = [sql.Identifier(name) for name in (*self.projection.columns, "position")]
+        names = sql.SQL(", ").join([sql.Identifier("tenant"), sql.Identifier("key"), *changing])
+        assigned = sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(c) for c in changing)
+        select = sql.SQL(
+            "SELECT t.* FROM {} t"
+            " JOIN unnest(%s::text[], %s::uuid[]) AS wanted (tenant, key) USING (tenant, key)"
+        )
+        upsert = sql.SQL(
+            "INSERT INTO {0} ({1}) SELECT {1} FROM json_populate_recordset(NULL::{0}, %s::json)"
+            " ON CONFLICT (tenant, key) DO UPDATE SET {2}"
+        )
+        delete = sql.SQL(
+            "DELETE FROM {} WHERE (tenant, key) IN (SELECT * FROM unnest(%s::text[], %s::uuid[]))"
+        )
+        return (
+            select.format(self._id),
+            upsert.format(self._id, names, assigned),
+            delete.format(self._id),
+        )
+
+    def _definition(self) -> sql.Composed:
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(column.type))
+            for name, column in self.projection.columns.items()
+        )
+        return sql.SQL(
+            'CREATE TABLE IF NOT EXISTS {} (tenant text COLLATE "C" NOT NULL, key uuid NOT NULL,'
+            " {}, position bigint NOT NULL, PRIMARY KEY (tenant, key)); COMMENT ON TABLE {} IS {}"
+        ).format(self._id, columns, self._id, sql.Literal(self.projection.question))
+
+
+class Change:
+    """A transaction on a table: read the rows of some keys, write what has become of them."""
+
+    def __init__(self, table: Table, conn: Conn) -> None:
+        self._table, self._conn = table, conn
+
+    def rows(self, keys: Iterable[Key]) -> dict[Key, Row]:
+        """Give the rows of some keys, as far as there are any."""
+        tenants, ids = columns_of(keys)
+        with self._conn.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(self._table.select, [tenants, ids]).fetchall()
+        return {Key(row.pop("tenant"), row.pop("key")): row for row in rows}
+
+    def write(self, rows: Mapping[Key, Row | None]) -> None:
+        """Insert or replace rows; those that are None are removed."""
+        kept = [
+            {"tenant": key.tenant, "key": key.key, **row}
+            for key, row in rows.items()
+            if row is not None
+        ]
+        if kept:
+            self._conn.execute(self._table.upsert, [orjson.dumps(kept).decode()])
+        gone = [key for key, row in rows.items() if row is None]
+        if gone:
+            self._conn.execute(self._table.delete, list(columns_of(gone)))
+
+    def parked(self) -> set[Key]:
+        """Give the keys whose events have to wait."""
+        query = """
+            SELECT tenant, key FROM crm.parked
+            WHERE projection = %(projection)s AND version = %(version)s
+        """
+        return {Key(*row) for row in self._conn.execute(query, self._table.arguments)}
+
+    def park(self, parkings: Iterable[Parking]) -> None:
+        """Let the events of some rows wait: an event could not be applied."""
+        query = """
+            INSERT INTO crm.parked (projection, version, tenant, key, position, type, reason)
+            VALUES (%(projection)s, %(version)s, %(tenant)s, %(key)s,
+                    %(position)s, %(type)s, %(reason)s)
+            ON CONFLICT DO NOTHING
+        """
+        for parking in parkings:
+            told = parking._asdict() | parking.key._asdict() | self._table.arguments
+            self._conn.execute(query, told)
+
+
+def columns_of(keys: Iterable[Key]) -> tuple[list[str], list[str]]:
+    """Lay keys out as two arrays."""
+    pairs = list(keys)
+    return [key.tenant for key in pairs], [key.key for key in pairs]

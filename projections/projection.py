@@ -1,0 +1,104 @@
+"""What a projection is: a name, a version, the columns of its rows, and a function per event.
+
+A projection is pure: the same events give the same rows, whenever and wherever they are applied.
+It sees personal data only closed, and keeps it closed in its rows; whoever reads a row opens it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from domain.events import Event, Recorded, Unreadable
+
+Row = dict[str, Any]
+Handler = Callable[[Row, Any, Recorded[Any]], Row | None]
+H = TypeVar("H", bound=Handler)
+
+
+class NotApplicable(Exception):
+    """An event cannot be applied; the sentence says why without a word of its content."""
+
+
+class Column(NamedTuple):
+    """A column: its PostgreSQL type and what a new row holds in it."""
+
+    type: str
+    new: Any = None
+
+
+def by_customer(recorded: Recorded[Event]) -> str:
+    """One row per customer."""
+    return recorded.subject
+
+
+def by_stream(recorded: Recorded[Event]) -> str:
+    """One row per lead or case."""
+    return recorded.stream
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A read model. Raising `version` builds it anew beside the old one."""
+
+    name: str
+    version: int
+    question: str
+    key: Callable[[Recorded[Event]], str]
+    columns: dict[str, Column]
+    indexes: tuple[str, ...] = ()
+    ignores: frozenset[str] = frozenset()
+    """The names of the events that say nothing here; every other one must have a handler."""
+    handlers: dict[str, Handler] = field(default_factory=dict)
+
+    def on(self, *kinds: type[Event]) -> Callable[[H], H]:
+        """Say what an event does to a row; a handler that returns None removes the row."""
+
+        def register(handler: H) -> H:
+            self.handlers.update({kind.name: handler for kind in kinds})
+            return handler
+
+        return register
+
+    def apply(self, row: Row | None, recorded: Recorded[Any]) -> Row | None:
+        """Give the row after an event. Raises `NotApplicable`, or what a handler raises."""
+        if isinstance(recorded.event, Unreadable):
+            raise NotApplicable(recorded.event.reason)
+        handler = self.handlers.get(recorded.type)
+        if handler is None:
+            if recorded.type in self.ignores:
+                return row
+            raise NotApplicable(f"{self.name} does not know what {recorded.type} means.")
+        changed = handler(row if row is not None else self.new_row(), recorded.event, recorded)
+        return None if changed is None else changed | {"position": recorded.position}
+
+    def new_row(self) -> Row:
+        """Give a row to which nothing has happened yet."""
+        return {name: column.new for name, column in self.columns.items()}
+
+    def fold(self, history: Iterable[Recorded[Any]]) -> dict[str, Row]:
+        """Give the rows that a history amounts to, by their keys."""
+        rows: dict[str, Row] = {}
+        for recorded in history:
+            key = self.key(recorded)
+            row = self.apply(rows.get(key), recorded)
+            if row is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = row
+        return rows
+
+
+def closed(recorded: Recorded[Any], group: str) -> Row | None:
+    """Take a sealed block into a row, with all that opening it later needs."""
+    if group not in recorded.sealed:
+        return None
+    return {
+        "sealed": recorded.sealed[group],
+        "group": group,
+        "id": recorded.id,
+        "tenant": recorded.tenant,
+        "stream": recorded.stream,
+        "version": recorded.version,
+        "type": recorded.type,
+        "subject": recorded.subject,
+    }

@@ -1,0 +1,90 @@
+"""What the tests share: a real PostgreSQL, and a fresh database on it for each test that asks."""
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from consumers.follow import advance
+from infra.database import connect, migrate
+from infra.embedded import EmbeddedPostgres
+from infra.runtime import Runtime, open_runtime
+from infra.sequencing import Sequencing
+from infra.settings import Settings
+
+NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server: the one in CRM_TEST_DATABASE_URL, or an embedded one."""
+    given = os.environ.get("CRM_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> Iterator[str]:
+    """A database with the schema in it, to be copied."""
+    with database(server_url, "template0") as url:
+        with connect(url) as conn:
+            migrate(conn)
+        yield url
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """A fresh database with the schema in it."""
+    with database(server_url, str(conninfo_to_dict(template)["dbname"])) as url:
+        yield url
+
+
+class database:  # noqa: N801 - reads as a context
+    """A database that lives as long as the block."""
+
+    def __init__(self, server_url: str, template: str) -> None:
+        self._server_url, self._template = server_url, template
+        self._name = f"crm_test_{os.getpid()}_{next(NUMBERS)}"
+
+    def __enter__(self) -> str:
+        self._execute("CREATE DATABASE {} TEMPLATE {}", self._name, self._template)
+        return make_conninfo(self._server_url, dbname=self._name)
+
+    def __exit__(self, *_: object) -> None:
+        self._execute("DROP DATABASE {} WITH (FORCE)", self._name)
+
+    def _execute(self, statement: str, *names: str) -> None:
+        with psycopg.connect(self._server_url, autocommit=True) as conn:
+            conn.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+@pytest.fixture
+def runtime(database_url: str, tmp_path: Path) -> Iterator[Runtime]:
+    """Everything a process needs, on a fresh database. Nothing runs in the background."""
+    settings = Settings(database_url=database_url, directory=tmp_path / "crm")
+    with open_runtime(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def catch_up(runtime: Runtime) -> Callable[[], int]:
+    """Number what is pending and bring every read model level; gives the head of the log."""
+    sequencing = Sequencing(runtime.pool, holder="test", seconds=60)
+
+    def level() -> int:
+        while sequencing.run_once():
+            pass
+        for table in runtime.tables.values():
+            while advance(runtime.events, table):
+                pass
+        return runtime.events.head()
+
+    return level
