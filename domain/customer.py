@@ -37,7 +37,7 @@ class IdentifierAdded(Event, name="customer.identifier_added.v1"):
 
     number: int
     kind: Literal["email", "phone", "external"]
-    system: str
+    system: Label | Literal[""]
     value: ContactText
 
 
@@ -46,7 +46,7 @@ class IdentifierRemoved(Event, name="customer.identifier_removed.v1"):
 
     number: int
     kind: Literal["email", "phone", "external"]
-    system: str
+    system: Label | Literal[""]
     value: ContactText
 
 
