@@ -82,9 +82,3 @@ def phone(number: str) -> Identifier:
 def external_id(system: str, value: str) -> Identifier:
     """The id that another system gave this customer, kept to the letter."""
     return Identifier("external", system, value)
-
-
-def utc(at: str | datetime) -> datetime:
-    """Read an ISO 8601 instant."""
-    moment = datetime.fromisoformat(at) if isinstance(at, str) else at
-    return moment.astimezone(UTC)
