@@ -6,6 +6,8 @@ statement's snapshot an event is never seen without those that were committed be
 stream keeps its order; nothing waits for anything else, and no writer is ever held up.
 """
 
+import time
+
 from infra.database import Pool
 
 TAKE_LEASE = """
@@ -16,33 +18,35 @@ WHERE name = 'sequencer' AND expires_at < clock_timestamp()
 RETURNING epoch
 """
 
-KEEP_LEASE = """
-UPDATE crm.lease SET expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
-WHERE name = 'sequencer' AND epoch = %(epoch)s
-RETURNING position
-"""
-
 GIVE_UP_LEASE = """
 UPDATE crm.lease SET expires_at = '-infinity' WHERE name = 'sequencer' AND epoch = %(epoch)s
 """
 
-# The lease row is locked by KEEP_LEASE in the same transaction: its position cannot move under us.
+PENDING = "SELECT EXISTS (SELECT FROM crm.pending)"
+
+# One statement, so that a sequencer that is paused never holds the lease row: for the server this
+# is either done or not begun. The row is locked first, so its position cannot move under us.
 NUMBER = """
-WITH taken AS (
+WITH lease AS (
+    SELECT position FROM crm.lease WHERE name = 'sequencer' AND epoch = %(epoch)s FOR UPDATE
+), taken AS (
     DELETE FROM crm.pending
     WHERE seq = ANY(ARRAY(SELECT seq FROM crm.pending ORDER BY seq LIMIT %(limit)s))
+      AND EXISTS (SELECT FROM lease)
     RETURNING seq
 ), numbered AS (
     INSERT INTO crm.log (position, seq, leaf)
-    SELECT %(position)s + row_number() OVER (ORDER BY seq), seq,
+    SELECT lease.position + row_number() OVER (ORDER BY seq), seq,
            sha256('\\x00'::bytea || envelope)
-    FROM taken JOIN crm.event USING (seq)
+    FROM lease, taken JOIN crm.event USING (seq)
     RETURNING position
 ), counted AS (
     SELECT count(*) AS events FROM numbered
 )
-UPDATE crm.lease SET position = position + counted.events
-FROM counted WHERE name = 'sequencer'
+UPDATE crm.lease
+SET position = position + counted.events,
+    expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+FROM counted WHERE name = 'sequencer' AND epoch = %(epoch)s
 RETURNING counted.events
 """
 
@@ -57,6 +61,7 @@ class Sequencing:
     def __init__(self, pool: Pool, holder: str, seconds: float = 3.0, limit: int = 5000) -> None:
         self._pool, self.holder, self.seconds, self.limit = pool, holder, seconds, limit
         self.epoch: int | None = None
+        self._renew_at = 0.0
 
     def take_lease(self) -> bool:
         """Try to become the sequencer; False while another one holds the lease."""
@@ -68,15 +73,17 @@ class Sequencing:
 
     def number(self) -> int:
         """Give positions to what is pending, up to `limit`; raises `Fenced`."""
-        with self._pool.connection() as conn, conn.transaction():
-            kept = conn.execute(
-                KEEP_LEASE, {"epoch": self.epoch, "seconds": self.seconds}
-            ).fetchone()
-            if kept is None:
-                self.epoch = None
-                raise Fenced(f"The lease of {self.holder} has gone to another sequencer.")
-            numbered = conn.execute(NUMBER, {"limit": self.limit, "position": kept[0]}).fetchone()
-            return int(numbered[0]) if numbered else 0
+        arguments = {"epoch": self.epoch, "seconds": self.seconds, "limit": self.limit}
+        now = time.monotonic()
+        with self._pool.connection() as conn:
+            if now < self._renew_at and conn.execute(PENDING).fetchone() == (False,):
+                return 0
+            row = conn.execute(NUMBER, arguments).fetchone()
+        if row is None:
+            self.epoch = None
+            raise Fenced(f"The lease of {self.holder} has gone to another sequencer.")
+        self._renew_at = now + self.seconds / 3
+        return int(row[0])
 
     def run_once(self) -> int:
         """Number what is pending if this is, or can become, the sequencer."""
