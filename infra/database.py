@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from psycopg import Connection, OperationalError
 from psycopg.adapt import Loader
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Format
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -58,6 +58,12 @@ def pool(url: str, size: int = 16) -> Pool:
     )
     opened.wait(30)
     return opened
+
+
+def reach(url: str) -> None:
+    """Connect once, or raise within seconds: a pool would go on trying."""
+    parameters = conninfo_to_dict(url)
+    Connection.connect(url, connect_timeout=parameters.get("connect_timeout", "5")).close()
 
 
 @contextmanager

@@ -16,6 +16,8 @@ class Settings(BaseSettings):
     """Any PostgreSQL of version 15 or newer; none means the embedded one."""
     master_key_file: Path | None = None
     """The master key of the personal data; `master.key` in the directory by default."""
+    tenant: str = "default"
+    """Whose data commands on the command line work on; over HTTP the key alone decides."""
     host: str = "127.0.0.1"
     port: int = 8080
     allow_unsafe_database: bool = False
