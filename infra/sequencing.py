@@ -7,26 +7,9 @@ stream keeps its order; nothing waits for anything else, and no writer is ever h
 """
 
 from infra.database import Pool
+from infra.lease import Fenced, Lease
 
-TAKE_LEASE = """
-UPDATE crm.lease
-SET holder = %(holder)s, epoch = epoch + 1,
-    expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
-WHERE name = 'sequencer' AND expires_at < clock_timestamp()
-RETURNING epoch
-"""
-
-KEEP_LEASE = """
-UPDATE crm.lease SET expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
-WHERE name = 'sequencer' AND epoch = %(epoch)s
-RETURNING position
-"""
-
-GIVE_UP_LEASE = """
-UPDATE crm.lease SET expires_at = '-infinity' WHERE name = 'sequencer' AND epoch = %(epoch)s
-"""
-
-# The lease row is locked by KEEP_LEASE in the same transaction: its position cannot move under us.
+# The lease row is locked by `Lease.keep` in the same transaction: its position cannot move under us.
 NUMBER = """
 WITH taken AS (
     DELETE FROM crm.pending
@@ -47,49 +30,25 @@ RETURNING counted.events
 """
 
 
-class Fenced(Exception):
-    """Another sequencer has taken over; this one must stop numbering."""
-
-
 class Sequencing:
-    """One candidate for the role. `seconds` is how long the lease lasts without being renewed."""
+    """One candidate for the role. `seconds` is how long its lease lasts without being renewed."""
 
     def __init__(self, pool: Pool, holder: str, seconds: float = 3.0, limit: int = 5000) -> None:
-        self._pool, self.holder, self.seconds, self.limit = pool, holder, seconds, limit
-        self.epoch: int | None = None
-
-    def take_lease(self) -> bool:
-        """Try to become the sequencer; False while another one holds the lease."""
-        with self._pool.connection() as conn:
-            arguments = {"holder": self.holder, "seconds": self.seconds}
-            row = conn.execute(TAKE_LEASE, arguments).fetchone()
-        self.epoch = row[0] if row else None
-        return self.epoch is not None
+        self._pool, self.limit = pool, limit
+        self.lease = Lease(pool, "sequencer", holder, seconds)
 
     def number(self) -> int:
         """Give positions to what is pending, up to `limit`; raises `Fenced`."""
         with self._pool.connection() as conn, conn.transaction():
-            kept = conn.execute(
-                KEEP_LEASE, {"epoch": self.epoch, "seconds": self.seconds}
-            ).fetchone()
-            if kept is None:
-                self.epoch = None
-                raise Fenced(f"The lease of {self.holder} has gone to another sequencer.")
-            numbered = conn.execute(NUMBER, {"limit": self.limit, "position": kept[0]}).fetchone()
+            position = self.lease.keep(conn)
+            numbered = conn.execute(NUMBER, {"limit": self.limit, "position": position}).fetchone()
             return int(numbered[0]) if numbered else 0
 
     def run_once(self) -> int:
         """Number what is pending if this is, or can become, the sequencer."""
-        if self.epoch is None and not self.take_lease():
+        if self.lease.epoch is None and not self.lease.take():
             return 0
         try:
             return self.number()
         except Fenced:
             return 0
-
-    def give_up(self) -> None:
-        """Let another one take over at once."""
-        if self.epoch is not None:
-            with self._pool.connection() as conn:
-                conn.execute(GIVE_UP_LEASE, {"epoch": self.epoch})
-            self.epoch = None

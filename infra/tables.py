@@ -15,6 +15,9 @@ from psycopg.rows import dict_row
 from infra.database import Conn, Pool
 from projections.projection import Projection, Row
 
+WHOLE_LOG = -1
+"""The partition of a checkpoint for the whole log: the embedded one has no partitions."""
+
 
 class Key(NamedTuple):
     """What a row is about."""
@@ -79,25 +82,31 @@ class Table:
                 )
                 conn.execute(query.format(sql.Identifier(table)), self.arguments)
 
-    def position(self) -> int:
-        """Give the checkpoint."""
+    def position(self, partition: int = WHOLE_LOG) -> int:
+        """Give the checkpoint of a partition, which begins where the whole log was left."""
         query = """
-            SELECT position FROM crm.checkpoint
-            WHERE projection = %(projection)s AND version = %(version)s
+            INSERT INTO crm.checkpoint (projection, version, partition, position)
+            SELECT %(projection)s, %(version)s, %(partition)s, position FROM crm.checkpoint
+            WHERE projection = %(projection)s AND version = %(version)s AND partition = -1
+            ON CONFLICT (projection, version, partition)
+            DO UPDATE SET partition = excluded.partition
+            RETURNING position
         """
         with self.pool.connection() as conn:
-            row = conn.execute(query, self.arguments).fetchone()
+            row = conn.execute(query, {**self.arguments, "partition": partition}).fetchone()
         return int(row[0]) if row else 0
 
     @contextmanager
-    def transaction(self, after: int, upto: int) -> Iterator["Change"]:
+    def transaction(self, after: int, upto: int, partition: int = WHOLE_LOG) -> Iterator["Change"]:
         """Change rows and move the checkpoint, both or neither. Raises `Moved`."""
         query = """
             UPDATE crm.checkpoint SET position = %(upto)s, moved_at = clock_timestamp()
-            WHERE projection = %(projection)s AND version = %(version)s AND position = %(after)s
+            WHERE projection = %(projection)s AND version = %(version)s
+              AND partition = %(partition)s AND position = %(after)s
         """
         with self.pool.connection() as conn, conn.transaction():
-            moved = conn.execute(query, {**self.arguments, "after": after, "upto": upto})
+            arguments = {"after": after, "upto": upto, "partition": partition}
+            moved = conn.execute(query, {**self.arguments, **arguments})
             if moved.rowcount != 1:
                 raise Moved(f"{self.name} is not at position {after}: somebody else follows it.")
             yield Change(self, conn)

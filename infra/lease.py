@@ -1,0 +1,67 @@
+"""Roles that only one process may have at a time: held by a lease, fenced by an epoch.
+
+Whoever acts in the role renews the lease in the transaction that does the work. A process that was
+paused past its lease finds another epoch there, and its work is rolled back.
+"""
+
+from infra.database import Conn, Pool
+
+TAKE = """
+UPDATE crm.lease
+SET holder = %(holder)s, epoch = epoch + 1,
+    expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+WHERE name = %(name)s AND expires_at < clock_timestamp()
+RETURNING epoch
+"""
+
+KEEP = """
+UPDATE crm.lease SET expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+WHERE name = %(name)s AND epoch = %(epoch)s
+RETURNING position
+"""
+
+GIVE_UP = (
+    "UPDATE crm.lease SET expires_at = '-infinity' WHERE name = %(name)s AND epoch = %(epoch)s"
+)
+
+
+class Fenced(Exception):
+    """Another process has taken the role over; this one must stop acting in it."""
+
+
+class Lease:
+    """One candidate for a role. `seconds` is how long the lease lasts without being renewed."""
+
+    def __init__(self, pool: Pool, name: str, holder: str, seconds: float) -> None:
+        self._pool, self.name, self.holder, self.seconds = pool, name, holder, seconds
+        self.epoch: int | None = None
+
+    def take(self) -> bool:
+        """Try to get the role; False while another process holds it."""
+        with self._pool.connection() as conn:
+            row = conn.execute(TAKE, self._arguments()).fetchone()
+        self.epoch = row[0] if row else None
+        return self.epoch is not None
+
+    def keep(self, conn: Conn) -> int:
+        """Renew the lease in a transaction, locking it; gives its position. Raises `Fenced`."""
+        kept = conn.execute(KEEP, self._arguments()).fetchone()
+        if kept is None:
+            self.epoch = None
+            raise Fenced(f"The role {self.name} of {self.holder} has gone to another process.")
+        return int(kept[0])
+
+    def give_up(self) -> None:
+        """Let another process take over at once."""
+        if self.epoch is not None:
+            with self._pool.connection() as conn:
+                conn.execute(GIVE_UP, self._arguments())
+            self.epoch = None
+
+    def _arguments(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "holder": self.holder,
+            "seconds": self.seconds,
+            "epoch": self.epoch,
+        }
