@@ -11,8 +11,6 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import OffsetAndMetadata
 
-from infra.topics import EVENTS
-
 POLL_RECORDS = 5_000
 
 
@@ -71,7 +69,7 @@ class Polled(NamedTuple):
 class KafkaLog:
     """One member of a group that shares the partitions of the log."""
 
-    def __init__(self, bootstrap: str, group: str, member: str | None, topic: str = EVENTS) -> None:
+    def __init__(self, bootstrap: str, group: str, member: str | None, topic: str) -> None:
         self.topic = topic
         self._consumer = KafkaConsumer(
             bootstrap_servers=bootstrap,

@@ -16,7 +16,7 @@ from kafka.partitioner.default import murmur2
 from infra.database import Pool
 from infra.lease import Lease
 from infra.log import EmbeddedLog
-from infra.topics import EVENTS, Topics, WrongTopic
+from infra.topics import Topics, WrongTopic
 
 Future = Any
 """What the client gives for a record that is on its way."""
@@ -97,7 +97,7 @@ def last_positions(pool: Pool, topic: str) -> list[int]:
 class Publication:
     """The log being published to one topic by whoever holds the lease."""
 
-    def __init__(self, pool: Pool, bootstrap: str, holder: str, topic: str = EVENTS) -> None:
+    def __init__(self, pool: Pool, bootstrap: str, holder: str, topic: str) -> None:
         self._pool, self.topic = pool, topic
         self.lease = Lease(pool, "relay", holder, seconds=5.0)
         self.log = EmbeddedLog(pool)

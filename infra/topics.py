@@ -4,10 +4,28 @@ from typing import NamedTuple
 
 from kafka.admin import ConfigResource, KafkaAdminClient, NewTopic
 
-EVENTS = "crm.events"
-INBOUND = "crm.inbound"
-REFUSED = "crm.inbound.refused"
 FOREVER = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
+
+
+class TopicNames(NamedTuple):
+    """The names of our topics on a cluster; several systems can share one by their prefixes."""
+
+    prefix: str = "crm"
+
+    @property
+    def events(self) -> str:
+        """The log: every event, keyed by customer, for ever."""
+        return f"{self.prefix}.events"
+
+    @property
+    def inbound(self) -> str:
+        """Where channels produce CloudEvents."""
+        return f"{self.prefix}.inbound"
+
+    @property
+    def refused(self) -> str:
+        """Dead letters: what came in and was not kept, to the byte, the reason in headers."""
+        return f"{self.prefix}.inbound.refused"
 
 
 class TopicSettings(NamedTuple):
@@ -30,14 +48,14 @@ class WrongTopic(Exception):
     """A topic is set up in a way that cannot be mended in place."""
 
 
-def wanted(partitions: int, replicas: int) -> list[TopicSettings]:
+def wanted(names: TopicNames, partitions: int, replicas: int) -> list[TopicSettings]:
     """Give the topics that the system needs."""
     durable = {"min.insync.replicas": str(max(1, replicas - 1))}
     log = {**FOREVER, **durable, "max.message.bytes": "12000000"}
     return [
-        TopicSettings(EVENTS, partitions, log),
-        TopicSettings(INBOUND, partitions, {**durable, "max.message.bytes": "12000000"}),
-        TopicSettings(REFUSED, partitions, log),
+        TopicSettings(names.events, partitions, log),
+        TopicSettings(names.inbound, partitions, {**durable, "max.message.bytes": "12000000"}),
+        TopicSettings(names.refused, partitions, log),
     ]
 
 
