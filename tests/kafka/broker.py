@@ -158,7 +158,7 @@ class Cluster:
                 ["java", *JVM, "-cp", f"{self._jars}/*", main, *arguments,
                  str(home / "server.properties")],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=home,
-                preexec_fn=die_with_parent,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - no thread runs here yet
             )  # fmt: skip
 
     def _wait(self, node: int) -> None:
