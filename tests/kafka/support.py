@@ -10,10 +10,8 @@ from commands.execute import execute
 from commands.ports import Request, Verdict, Who
 from consumers.follow import advance
 from infra.ids import uuid7
-from infra.published import last_positions
 from infra.runtime import Runtime
 from infra.tables import Table
-from infra.topics import TopicNames
 from projections.catalogue import ALL
 
 WHO = Who("demo", "test")
@@ -47,20 +45,8 @@ def eventually(done: Callable[[], bool], seconds: float = 30) -> bool:
 
 def level(runtime: Runtime) -> bool:
     """Tell whether everything is numbered, published and followed by every read model."""
-    topic = TopicNames(runtime.settings.kafka_prefix).events
-    last = last_positions(runtime.pool, topic)
-    if not last or max(last) < runtime.events.head() or pending(runtime):
-        return False
-    with runtime.pool.connection() as conn:
-        rows = conn.execute(
-            "SELECT projection, partition, position FROM crm.checkpoint WHERE partition >= 0"
-        ).fetchall()
-    at = {(projection, partition): position for projection, partition, position in rows}
-    return all(
-        at.get((name, partition), 0) >= position
-        for name in runtime.tables
-        for partition, position in enumerate(last)
-    )
+    head = runtime.events.head()
+    return pending(runtime) == 0 and all(t.reached() >= head for t in runtime.tables.values())
 
 
 def pending(runtime: Runtime) -> int:

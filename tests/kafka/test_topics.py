@@ -1,5 +1,7 @@
 """Topics are set up as they must be, and compared with the store record by record."""
 
+import uuid
+
 import pytest
 from kafka import KafkaProducer
 
@@ -12,7 +14,7 @@ from tests.kafka.support import eventually, level, traffic
 
 
 def test_applying_twice_changes_nothing_and_a_dry_run_never_does(bootstrap: str) -> None:
-    names = TopicNames("test-apply")
+    names = TopicNames(f"test-{uuid.uuid4().hex[:8]}")
     topics = Topics(bootstrap)
     settings = wanted(names, 3, 1)
     planned = topics.apply(settings, 1, dry_run=True)
@@ -25,7 +27,7 @@ def test_applying_twice_changes_nothing_and_a_dry_run_never_does(bootstrap: str)
 
 
 def test_the_number_of_partitions_is_never_changed(bootstrap: str) -> None:
-    names = TopicNames("test-partitions")
+    names = TopicNames(f"test-{uuid.uuid4().hex[:8]}")
     topics = Topics(bootstrap)
     topics.apply(wanted(names, 3, 1), 1)
     with pytest.raises(WrongTopic, match="has 3 partitions, not 6"):
