@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, uuid5
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from domain.case import Case
-from domain.customer import Customer
+from domain.customer import Customer, CustomerRegistered
 from domain.events import Event
 from domain.interaction import InteractionRecorded
 from domain.lead import Lead, Pipeline
@@ -91,8 +91,10 @@ def stream_id(tenant: str, kind: str, ref: str | Ref) -> str:
 class Reader(Protocol):
     """What a decision may look at; whatever it reads is checked again when the events are kept."""
 
-    def customer(self, ref: Id | IdentifierRef) -> Customer:
-        """Give the customer; one that is met for the first time becomes a stranger."""
+    def customer(
+        self, ref: Id | IdentifierRef, introduced: CustomerRegistered | None = None
+    ) -> Customer:
+        """Give the customer; one who is met for the first time is a stranger or as introduced."""
 
     def customer_id(self, ref: Id | IdentifierRef) -> str:
         """Give only the id of the customer, without its history."""

@@ -1,5 +1,8 @@
 """What can be asked about customers."""
 
+from functools import reduce
+from typing import Annotated
+
 from pydantic import Field
 
 from commands.command import ByEmail, ByExternalId, ByPhone, Change, Command, CustomerRef, Reader
@@ -7,6 +10,8 @@ from domain import customer as rules
 from domain.customer import Customer, CustomerEvent, Kind, Relation, Scale, Stage
 from domain.rejected import Rejected
 from domain.values import Id, Label, Money, Text
+
+Attributes = Annotated[dict[Label, Text], Field(max_length=50)]
 
 
 class CustomerCommand(Command):
@@ -28,24 +33,26 @@ class RegisterCustomer(Command, name="customer.register", publishes="customer.re
     """Get to know a customer; a stranger who gives more becomes an acquaintance."""
 
     customer: CustomerRef
-    kind: Kind = "person"
+    kind: Kind | None = None
     stage: Stage = "acquaintance"
     channel: Label = "api"
     full_name: Text | None = None
     language: Text | None = None
     country: Text | None = None
-    attributes: dict[Label, Text] = Field(default_factory=dict, max_length=50)
+    attributes: Attributes | None = None
 
     def decide(self, the: Reader) -> list[Change]:
         """Register, or deepen what is known, and note the profile."""
-        customer = the.customer(self.customer)
-        events = rules.register(customer, self.kind, self.stage, self.channel)
-        if customer.exists:
-            events = rules.promote(customer, self.stage)
-        profile = self.model_dump(include={"full_name", "language", "country", "attributes"})
-        changed = rules.ProfileChanged(**profile)
-        if changed != rules.ProfileChanged():
-            events = [*events, changed]
+        introduced = rules.CustomerRegistered(
+            kind=self.kind or "person", stage=self.stage, channel=self.channel
+        )
+        customer = the.customer(self.customer, introduced)
+        events = rules.register(customer, introduced)
+        profile = self.model_dump(include=set(rules.ProfileChanged.model_fields))
+        told = rules.ProfileChanged(**profile)
+        if told != rules.ProfileChanged():
+            registered = reduce(rules.evolve, events, customer)
+            events = [*events, *rules.change_profile(registered, told)]
         return [(customer, events)]
 
 
@@ -85,12 +92,13 @@ class RemoveIdentifier(
 class ChangeProfile(
     CustomerCommand, name="customer.change_profile", publishes="customer.profile_changed.v1"
 ):
-    """Learn something about a customer; only what is given changes."""
+    """Learn something about a customer; only what is given changes, and "" takes it back."""
 
+    kind: Kind | None = None
     full_name: Text | None = None
     language: Text | None = None
     country: Text | None = None
-    attributes: dict[Label, Text] = Field(default_factory=dict, max_length=50)
+    attributes: Attributes | None = None
 
     def change(self, customer: Customer) -> list[CustomerEvent]:
         """Say what happens to the customer."""
@@ -133,8 +141,8 @@ class GrantConsent(
 
     def change(self, customer: Customer) -> list[CustomerEvent]:
         """Say what happens to the customer."""
-        given = rules.ConsentGranted(**self.model_dump(exclude={"customer"}))
-        return rules.grant_consent(customer, given)
+        granted = rules.ConsentGranted(**self.model_dump(exclude={"customer"}))
+        return rules.state_consent(customer, granted)
 
 
 class WithdrawConsent(
@@ -144,10 +152,12 @@ class WithdrawConsent(
 
     purpose: Label
     channel: Label
+    text_version: Label | None = None
 
     def change(self, customer: Customer) -> list[CustomerEvent]:
         """Say what happens to the customer."""
-        return rules.withdraw_consent(customer, self.purpose, self.channel)
+        withdrawn = rules.ConsentWithdrawn(**self.model_dump(exclude={"customer"}))
+        return rules.state_consent(customer, withdrawn)
 
 
 class MergeCustomer(Command, name="customer.merge", publishes="customer.merged.v1"):

@@ -9,7 +9,7 @@ from commands.ports import Kept, Request
 from commands.session import Session, Stream, after
 from domain import customer as customers
 from domain.case import Case
-from domain.customer import Customer, IdentifierAdded, IdentifierRemoved
+from domain.customer import Customer, CustomerRegistered, IdentifierAdded, IdentifierRemoved
 from domain.events import Event, Recorded
 from domain.interaction import InteractionRecorded
 from domain.lead import Lead, Pipeline
@@ -45,9 +45,9 @@ class Draft:
 
     # ---- What a decision may look at -------------------------------------------------------------
 
-    def customer(self, ref: str | Ref) -> Customer:
-        """Give the customer; one that is met for the first time becomes a stranger."""
-        customer_id = ref if isinstance(ref, str) else self._found_or_met(ref)
+    def customer(self, ref: str | Ref, introduced: CustomerRegistered | None = None) -> Customer:
+        """Give the customer; one who is met for the first time is a stranger or as introduced."""
+        customer_id = ref if isinstance(ref, str) else self._found_or_met(ref, introduced)
         return self._state(Customer(customer_id))
 
     def customer_id(self, ref: str | Ref) -> str:
@@ -110,7 +110,7 @@ class Draft:
     def _stream(self, stream: str) -> Stream:
         return self.streams.get(stream) or self.session.stream(stream)
 
-    def _found_or_met(self, ref: Ref) -> str:
+    def _found_or_met(self, ref: Ref, introduced: CustomerRegistered | None = None) -> str:
         """Everything is about a customer from its first event: who is unknown is a stranger."""
         identifier = ref.identifier()
         owner = self.owner(identifier)
@@ -118,7 +118,7 @@ class Draft:
             return owner
         met = Customer(self.session.ports.new_id())
         self.streams[met.id] = Stream(0, None)
-        for event in customers.meet(met, identifier):
+        for event in customers.meet(met, identifier, introduced):
             self._happened(met.id, met.id, event)
         return met.id
 

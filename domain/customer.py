@@ -5,12 +5,10 @@ own events and points to the one that stands for it, until an unmerge removes th
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, assert_never
-
-from pydantic import Field
+from typing import Any, Literal, assert_never
 
 from domain.events import Event
-from domain.personal import ContactText, ContentText, IdentityFields, IdentityText
+from domain.personal import ContactText, ContentText, IdentityFields, IdentityText, Redacted
 from domain.rejected import Rejected
 from domain.values import Id, Identifier, Label, Money
 
@@ -37,7 +35,7 @@ class IdentifierAdded(Event, name="customer.identifier_added.v1"):
 
     number: int
     kind: Literal["email", "phone", "external"]
-    system: str
+    system: Label | Literal[""]
     value: ContactText
 
 
@@ -46,17 +44,21 @@ class IdentifierRemoved(Event, name="customer.identifier_removed.v1"):
 
     number: int
     kind: Literal["email", "phone", "external"]
-    system: str
+    system: Label | Literal[""]
     value: ContactText
 
 
 class ProfileChanged(Event, name="customer.profile_changed.v1"):
-    """Facts about the person; only what changed is given."""
+    """Facts about the customer: None did not change, "" and {} are not known any more.
 
+    `attributes` are all that hold from now on, so that the newest event tells the whole of them.
+    """
+
+    kind: Kind | None = None
     full_name: IdentityText | None = None
     language: IdentityText | None = None
     country: IdentityText | None = None
-    attributes: IdentityFields = Field(default_factory=dict)
+    attributes: IdentityFields | None = None
 
 
 class StageChanged(Event, name="customer.stage_changed.v1"):
@@ -80,11 +82,11 @@ class ConsentGranted(Event, name="customer.consent_granted.v1"):
 
 
 class ConsentWithdrawn(Event, name="customer.consent_withdrawn.v1"):
-    """The customer took that consent back."""
+    """The customer took a consent back; we may not know which version of the text they had read."""
 
     purpose: Label
     channel: Label
-    text_version: Label
+    text_version: Label | None = None
 
 
 class CustomerMerged(Event, name="customer.merged.v1"):
@@ -180,7 +182,7 @@ class Customer:
     identifiers: dict[Identifier, int] = field(default_factory=dict)
     """The identifiers that lead here, and the number of each."""
     numbered: int = 0
-    consents: frozenset[tuple[str, str, str]] = frozenset()
+    profile: dict[str, Any] = field(default_factory=dict)
     absorbed: frozenset[str] = frozenset()
     links: frozenset[tuple[str, str]] = frozenset()
 
@@ -189,7 +191,7 @@ def evolve(customer: Customer, event: CustomerEvent) -> Customer:
     """What the customer is after the event."""
     match event:
         case CustomerRegistered():
-            return replace(customer, exists=True, stage=event.stage)
+            return replace(customer, exists=True, stage=event.stage, profile={"kind": event.kind})
         case IdentifierAdded():
             added = Identifier(event.kind, event.system, str(event.value))
             identifiers = {**customer.identifiers, added: event.number}
@@ -197,15 +199,13 @@ def evolve(customer: Customer, event: CustomerEvent) -> Customer:
         case IdentifierRemoved():
             kept = {i: n for i, n in customer.identifiers.items() if n != event.number}
             return replace(customer, identifiers=kept)
+        case ProfileChanged():
+            changed = {name: known(value) for name, value in event if value is not None}
+            return replace(customer, profile={**customer.profile, **changed})
         case StageChanged():
             return replace(customer, stage=event.stage)
         case TierAssigned():
             return replace(customer, tier=event.tier)
-        case ConsentGranted() | ConsentWithdrawn():
-            held = {c for c in customer.consents if c[:2] != (event.purpose, event.channel)}
-            if isinstance(event, ConsentGranted):
-                held.add((event.purpose, event.channel, event.text_version))
-            return replace(customer, consents=frozenset(held))
         case CustomerMerged():
             return replace(customer, merged_into=event.into)
         case CustomerUnmerged():
@@ -218,9 +218,14 @@ def evolve(customer: Customer, event: CustomerEvent) -> Customer:
             return replace(customer, links=customer.links | {(event.other, event.relation)})
         case CustomerUnlinked():
             return replace(customer, links=customer.links - {(event.other, event.relation)})
-        case ProfileChanged() | PurchaseRecorded() | SatisfactionRated():
+        case ConsentGranted() | ConsentWithdrawn() | PurchaseRecorded() | SatisfactionRated():
             return customer
     assert_never(event)
+
+
+def known(value: object) -> object:
+    """Give what can be read; a closed value is as good as unknown."""
+    return None if isinstance(value, Redacted) else value
 
 
 # ---- Decisions: asked twice, nothing new happens -------------------------------------------------
@@ -232,18 +237,18 @@ def must_exist(customer: Customer) -> None:
         raise Rejected("customer.unknown", "There is no such customer.")
 
 
-def meet(stranger: Customer, identifier: Identifier) -> list[CustomerEvent]:
-    """Meet somebody for the first time: a stranger, known by one identifier."""
+def meet(
+    unknown: Customer, identifier: Identifier, introduced: CustomerRegistered | None = None
+) -> list[CustomerEvent]:
+    """Meet somebody for the first time, known by one identifier: a stranger, if not introduced."""
     channel = identifier.system or identifier.kind
-    met = register(stranger, "person", "stranger", channel)
-    return [*met, *add_identifier(replace(stranger, exists=True), identifier)]
+    stranger = CustomerRegistered(kind="person", stage="stranger", channel=channel)
+    return [introduced or stranger, *add_identifier(replace(unknown, exists=True), identifier)]
 
 
-def register(customer: Customer, kind: Kind, stage: Stage, channel: str) -> list[CustomerEvent]:
-    """Get to know a customer."""
-    if customer.exists:
-        return []
-    return [CustomerRegistered(kind=kind, stage=stage, channel=channel)]
+def register(customer: Customer, introduced: CustomerRegistered) -> list[CustomerEvent]:
+    """Get to know a customer, or get to know them better."""
+    return promote(customer, introduced.stage) if customer.exists else [introduced]
 
 
 def add_identifier(customer: Customer, identifier: Identifier) -> list[CustomerEvent]:
@@ -265,11 +270,20 @@ def remove_identifier(customer: Customer, identifier: Identifier) -> list[Custom
 
 
 def change_profile(customer: Customer, change: ProfileChanged) -> list[CustomerEvent]:
-    """Learn something about the customer."""
+    """Learn something about the customer; attributes add to those that are known."""
     must_exist(customer)
-    if not change.model_dump(exclude_defaults=True):
+    given = change.model_dump(exclude_none=True)
+    if not given:
         raise Rejected("customer.profile_empty", "A profile change must change something.")
-    return [change]
+    if "attributes" in given:
+        all_of_them = {**(customer.profile.get("attributes") or {}), **given["attributes"]}
+        given["attributes"] = {name: text for name, text in all_of_them.items() if text}
+    changed = {
+        name: value
+        for name, value in given.items()
+        if (value or None) != (customer.profile.get(name) or None)
+    }
+    return [ProfileChanged(**changed)] if changed else []
 
 
 def change_stage(customer: Customer, stage: Stage) -> list[CustomerEvent]:
@@ -291,21 +305,16 @@ def assign_tier(customer: Customer, tier: str) -> list[CustomerEvent]:
     return [] if customer.tier == tier else [TierAssigned(tier=tier)]
 
 
-def grant_consent(customer: Customer, consent: ConsentGranted) -> list[CustomerEvent]:
-    """Note that the customer agreed."""
-    must_exist(customer)
-    held = (consent.purpose, consent.channel, consent.text_version) in customer.consents
-    return [] if held else [consent]
+def state_consent(
+    customer: Customer, stated: ConsentGranted | ConsentWithdrawn
+) -> list[CustomerEvent]:
+    """Note that the customer agreed, or does not any more.
 
-
-def withdraw_consent(customer: Customer, purpose: str, channel: str) -> list[CustomerEvent]:
-    """Note that the customer took a consent back; withdrawing what was never given is nothing."""
+    Every statement is kept: they come late and out of order, and which one holds follows from when
+    each was made. A withdrawal may well arrive before the consent that it ends.
+    """
     must_exist(customer)
-    held = [c for c in customer.consents if c[:2] == (purpose, channel)]
-    return [
-        ConsentWithdrawn(purpose=purpose, channel=channel, text_version=version)
-        for _, _, version in held
-    ]
+    return [stated]
 
 
 def merge(
@@ -361,13 +370,11 @@ def record_purchase(customer: Customer, purchase: PurchaseRecorded) -> list[Cust
 def rate_satisfaction(customer: Customer, rating: SatisfactionRated) -> list[CustomerEvent]:
     """Note what the customer thinks of us."""
     must_exist(customer)
-    scores = SCORES[rating.scale]
+    scale, scores = rating.scale.upper(), SCORES[rating.scale]
     if rating.score not in scores:
-        raise Rejected(
-            "customer.score_out_of_scale",
-            f"A {rating.scale.upper()} score is {scores.start} to {scores.stop - 1}, "
-            f"not {rating.score}.",
-        )
+        span = f"{scores.start} to {scores.stop - 1}"
+        sentence = f"A {scale} score is {span}, not {rating.score}."
+        raise Rejected("customer.score_out_of_scale", sentence)
     return [rating]
 
 

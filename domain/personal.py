@@ -5,8 +5,9 @@ group are sealed together under the key of the customer whom the event is about;
 key is how a person is forgotten. Free text is personal unless declared otherwise.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, InstanceOf
 from pydantic.json_schema import SkipJsonSchema
@@ -45,6 +46,13 @@ def personal_fields(model: type[BaseModel]) -> dict[str, Group]:
     return {
         name: marker.group
         for name, field in model.model_fields.items()
-        for marker in field.metadata
+        for marker in (*field.metadata, *inner_metadata(field.annotation))
         if isinstance(marker, Personal)
     }
+
+
+def inner_metadata(annotation: object) -> Iterator[object]:
+    """Give the markers inside an annotation: in `ContactText | None` they are one level down."""
+    yield from getattr(annotation, "__metadata__", ())
+    for part in get_args(annotation):
+        yield from inner_metadata(part)

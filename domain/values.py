@@ -4,14 +4,38 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
-UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
 Id = Annotated[str, StringConstraints(pattern=UUID_PATTERN, to_lower=True)]
-"""A UUID in its canonical lower-case text form."""
+"""A UUID in its canonical form; read in either case, kept in lower case."""
 
-Instant = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
+
+def written_out(at: object) -> object:
+    """Refuse bare numbers: nobody can tell seconds from milliseconds."""
+    if isinstance(at, datetime) or (isinstance(at, str) and re.match(r"\d{4}-\d\d-\d\d", at)):
+        return at
+    raise ValueError("a time is written as in 2026-01-31T12:00:00Z")
+
+
+def in_utc(at: datetime) -> datetime:
+    """Bring a moment to UTC; next to the ends of the calendar there may be none."""
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range") from None
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(written_out), AfterValidator(in_utc)]
 """A moment in UTC with microseconds; input without a zone is refused."""
 
 Label = Annotated[
@@ -58,9 +82,3 @@ def phone(number: str) -> Identifier:
 def external_id(system: str, value: str) -> Identifier:
     """The id that another system gave this customer, kept to the letter."""
     return Identifier("external", system, value)
-
-
-def utc(at: str | datetime) -> datetime:
-    """Read an ISO 8601 instant."""
-    moment = datetime.fromisoformat(at) if isinstance(at, str) else at
-    return moment.astimezone(UTC)

@@ -6,15 +6,18 @@ from importlib.resources import files
 from typing import Any
 
 import orjson
-from psycopg import Connection
+from psycopg import Connection, OperationalError
 from psycopg.adapt import Loader
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import Format
 from psycopg.types.json import set_json_dumps, set_json_loads
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 Conn = Connection[tuple[Any, ...]]
 Pool = ConnectionPool[Conn]
+
+DATABASE_AWAY = (OperationalError, PoolTimeout)
+"""What is raised while the database cannot be reached, or gives up; trying again may help."""
 
 MIGRATION_LOCK = 0x63726D  # "crm"
 

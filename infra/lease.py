@@ -1,10 +1,11 @@
 """Roles that only one process may have at a time: held by a lease, fenced by an epoch.
 
-Whoever acts in the role renews the lease in the transaction that does the work. A process that was
-paused past its lease finds another epoch there, and its work is rolled back.
+Whoever acts in the role checks its epoch in the one statement that does the work, so a paused
+process never holds the lease's row: for the server its work is done or not begun. A process that
+was paused past its lease finds another epoch there and does nothing.
 """
 
-from infra.database import Conn, Pool
+from infra.database import Pool
 
 TAKE = """
 UPDATE crm.lease
@@ -12,12 +13,6 @@ SET holder = %(holder)s, epoch = epoch + 1,
     expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
 WHERE name = %(name)s AND expires_at < clock_timestamp()
 RETURNING epoch
-"""
-
-KEEP = """
-UPDATE crm.lease SET expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
-WHERE name = %(name)s AND epoch = %(epoch)s
-RETURNING position
 """
 
 GIVE_UP = (
@@ -43,13 +38,10 @@ class Lease:
         self.epoch = row[0] if row else None
         return self.epoch is not None
 
-    def keep(self, conn: Conn) -> int:
-        """Renew the lease in a transaction, locking it; gives its position. Raises `Fenced`."""
-        kept = conn.execute(KEEP, self._arguments()).fetchone()
-        if kept is None:
-            self.epoch = None
-            raise Fenced(f"The role {self.name} of {self.holder} has gone to another process.")
-        return int(kept[0])
+    def lost(self) -> Fenced:
+        """Note that the role has gone to another process; gives what to raise."""
+        self.epoch = None
+        return Fenced(f"The lease of {self.holder} has gone to another {self.name}.")
 
     def give_up(self) -> None:
         """Let another process take over at once."""

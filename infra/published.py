@@ -26,7 +26,16 @@ INSERT INTO crm.published (topic, partitions) VALUES (%(topic)s, %(partitions)s)
 ON CONFLICT DO NOTHING
 """
 ADVANCE = """
-UPDATE crm.published SET position = %(position)s, partitions = %(partitions)s WHERE topic = %(topic)s
+WITH lease AS (
+    UPDATE crm.lease SET expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+    WHERE name = 'relay' AND epoch = %(epoch)s RETURNING epoch
+)
+UPDATE crm.published SET position = %(position)s, partitions = %(partitions)s
+FROM lease WHERE topic = %(topic)s
+"""
+RESTART = """
+WITH lease AS (SELECT FROM crm.lease WHERE name = 'relay' AND epoch = %(epoch)s FOR UPDATE)
+DELETE FROM crm.published USING lease WHERE topic = %(topic)s
 """
 
 
@@ -156,20 +165,21 @@ class Publication:
         for future in sent.futures:
             if not future.succeeded():
                 raise NotPublished(f"{type(future.exception).__name__} up to position {sent.upto}.")
-        arguments = {
-            "topic": self.topic,
-            "position": sent.upto,
-            "partitions": orjson.dumps(sent.last).decode(),
-        }
-        with self._pool.connection() as conn, conn.transaction():
-            self.lease.keep(conn)
-            conn.execute(ADVANCE, arguments)
+        self._as_leader(
+            ADVANCE, position=sent.upto, partitions=orjson.dumps(sent.last).decode()
+        )
 
     def restart(self) -> None:
         """Forget the progress: the whole log is published again, with the same positions."""
-        with self._pool.connection() as conn, conn.transaction():
-            self.lease.keep(conn)
-            conn.execute("DELETE FROM crm.published WHERE topic = %s", [self.topic])
+        self.progress()
+        self._as_leader(RESTART)
+
+    def _as_leader(self, statement: str, **arguments: object) -> None:
+        lease = self.lease
+        named = {"topic": self.topic, "epoch": lease.epoch, "seconds": lease.seconds}
+        with self._pool.connection() as conn:
+            if conn.execute(statement, {**named, **arguments}).rowcount != 1:
+                raise lease.lost()
 
     def close(self) -> None:
         """Leave the cluster."""

@@ -18,7 +18,7 @@ from eventsourcing.persistence import (
     StoredEvent,
     Subscription,
 )
-from psycopg.errors import UniqueViolation
+from psycopg.errors import DeadlockDetected, UniqueViolation
 
 from infra.database import Conn, Pool
 from infra.sequencing import Sequencing
@@ -48,7 +48,8 @@ WITH appended AS (
 SELECT coalesce(max(seq), 0) FROM appended
 """
 
-# What most appends do not have is left out of the statement: each part costs planning time.
+# What most appends do not have is left out of the statement: each part costs planning time, and
+# the arrays of a single event cost more than its insert.
 APPEND_EVENTS = """
 WITH appended AS (
     INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
@@ -62,6 +63,15 @@ WITH appended AS (
 SELECT coalesce(max(seq), 0) FROM appended
 """
 
+APPEND_EVENT = """
+WITH appended AS (
+    INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
+    VALUES (%s, %s, %s, %s, %s, %b)
+    RETURNING seq
+)
+INSERT INTO crm.pending SELECT seq FROM appended RETURNING seq
+"""
+
 SELECT_STREAM = """
 SELECT stream, version, type, envelope FROM crm.event
 WHERE tenant = %(tenant)s AND stream = %(stream)s
@@ -69,12 +79,22 @@ WHERE tenant = %(tenant)s AND stream = %(stream)s
   AND (%(lte)s::bigint IS NULL OR version <= %(lte)s)
 """
 
+SELECT_POSITIONS = """
+SELECT l.position FROM crm.event e JOIN crm.log l USING (seq)
+JOIN unnest(%s::uuid[], %s::bigint[]) AS wanted (stream, version) USING (stream, version)
+WHERE e.tenant = %s ORDER BY l.position
+"""
+
 SELECT_LOG = """
-SELECT l.position, e.stream, e.type, e.envelope FROM crm.log l JOIN crm.event e USING (seq)
+SELECT l.position, e.stream, e.version, e.type, e.envelope
+FROM crm.log l JOIN crm.event e USING (seq)
 WHERE l.position >= %(start)s AND (%(stop)s::bigint IS NULL OR l.position <= %(stop)s)
   AND e.tenant = %(tenant)s AND (%(types)s::text[] = '{}' OR e.type = ANY(%(types)s))
 ORDER BY l.position LIMIT %(limit)s
 """
+
+
+Arguments = Mapping[str, Any] | Sequence[Any]
 
 
 class Recorder(AggregateRecorder):
@@ -104,22 +124,34 @@ class Recorder(AggregateRecorder):
         """
         if not events and not with_them:
             return 0
-        streams = [str(event.originator_id) for event in events]
+        about = [str(e.originator_id) for e in events] if subjects is None else subjects
+        if len(events) == 1 and not with_them:
+            only = events[0]
+            stream, version = str(only.originator_id), only.originator_version
+            row = (self.tenant, stream, version, only.topic, about[0], only.state)
+            return self._write(APPEND_EVENT, row)
         arrays = {
             "tenant": self.tenant,
-            "streams": streams,
+            "streams": [str(event.originator_id) for event in events],
             "versions": [event.originator_version for event in events],
             "types": [event.topic for event in events],
-            "subjects": streams if subjects is None else list(subjects),
+            "subjects": list(about),
             "envelopes": [event.state for event in events],
         }
+        if with_them:
+            return self._write(APPEND, {**arrays, **with_them})
+        return self._write(APPEND_EVENTS, arrays)
+
+    def _write(self, query: str, arguments: Arguments) -> int:
+        """Run one of the statements above; whoever was slower than another is told so."""
         try:
             with self.pool.connection() as conn:
-                if with_them:
-                    return _number(conn, APPEND, {**arrays, **with_them})
-                return _number(conn, APPEND_EVENTS, arrays)
-        except UniqueViolation as error:
-            raise IntegrityError(str(error.diag.constraint_name)) from error
+                return self._execute(conn, query, arguments)
+        except (UniqueViolation, DeadlockDetected) as error:
+            raise IntegrityError(str(error.diag.constraint_name or "deadlock")) from error
+
+    def _execute(self, conn: Conn, query: str, arguments: Arguments) -> int:
+        return _number(conn, query, arguments)
 
     def select_events(
         self,
@@ -157,16 +189,22 @@ class SequencedRecorder(Recorder, ApplicationRecorder):
         **kwargs: Any,  # noqa: ANN401 - the contract
     ) -> Sequence[int] | None:
         """Keep events and give their positions."""
-        last = self.append(stored_events, **kwargs)
-        first = last - len(stored_events) + 1
-        query = "SELECT position FROM crm.log WHERE seq BETWEEN %s AND %s ORDER BY position"
+        self.append(stored_events, **kwargs)
+        streams = [str(event.originator_id) for event in stored_events]
+        versions = [event.originator_version for event in stored_events]
         while True:
             self._sequencing.run_once()
             with self.pool.connection() as conn:
-                positions = [n for (n,) in conn.execute(query, [first, last])]
+                found = conn.execute(SELECT_POSITIONS, [streams, versions, self.tenant])
+                positions = [position for (position,) in found]
             if len(positions) == len(stored_events):
                 return positions
             time.sleep(0.001)
+
+    def _execute(self, conn: Conn, query: str, arguments: Arguments) -> int:
+        with conn.transaction():  # the library promises that the positions of an insert adjoin
+            conn.execute("SELECT pg_advisory_xact_lock(hashtext('crm.recorder'))")
+            return super()._execute(conn, query, arguments)
 
     def select_notifications(
         self,
@@ -185,8 +223,8 @@ class SequencedRecorder(Recorder, ApplicationRecorder):
         with self.pool.connection() as conn:
             rows = conn.execute(SELECT_LOG, arguments).fetchall()
         return [
-            Notification(UUID(stream), 0, type_, envelope, position)
-            for position, stream, type_, envelope in rows
+            Notification(UUID(stream), version, type_, envelope, position)
+            for position, stream, version, type_, envelope in rows
         ]
 
     def max_notification_id(self) -> int | None:
@@ -221,6 +259,6 @@ class PollingSubscription(Subscription[ApplicationRecorder]):
         raise StopIteration
 
 
-def _number(conn: Conn, query: str, arguments: Mapping[str, Any]) -> int:
+def _number(conn: Conn, query: str, arguments: Arguments) -> int:
     row = conn.execute(query, arguments).fetchone()
     return int(row[0] or 0) if row else 0

@@ -11,11 +11,10 @@ from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple
 
-import orjson
-
 from commands.ingest import Message, Refused
 from commands.ports import Who
 from domain.rejected import Rejected
+from infra import strict_json
 from infra.database import Pool
 from infra.ids import uuid7
 from infra.keys import Keyring, Slot
@@ -100,23 +99,26 @@ class PostgresRefusedMessages:
 
     def discard(self, tenant: str, id_: str) -> bool:
         """Drop a message and its key."""
-        with self._pool.connection() as conn, conn.transaction():
-            conn.execute(
-                "DELETE FROM crm_keys.data_key WHERE tenant = %s AND subject = %s", [tenant, id_]
+        query = """
+            WITH gone AS (
+                DELETE FROM crm.refused WHERE tenant = %s AND id = %s RETURNING tenant, id
+            ), forgotten AS (
+                DELETE FROM crm_keys.data_key k USING gone
+                WHERE k.tenant = gone.tenant AND k.subject = gone.id
             )
-            gone = conn.execute(
-                "DELETE FROM crm.refused WHERE tenant = %s AND id = %s", [tenant, id_]
-            )
+            SELECT id FROM gone
+        """
+        with self._pool.connection() as conn:
+            gone = conn.execute(query, [tenant, id_]).fetchone()
         self._keyring.forget()
-        return gone.rowcount == 1
+        return gone is not None
 
 
 def message_of(raw: bytes) -> Message:
     """Parse one message; what is not JSON says so in its fault."""
     try:
-        return Message(orjson.loads(raw), raw)
-    except orjson.JSONDecodeError as error:
-        fault = Rejected("message.not_json", f"The message is not JSON: {error.msg}.")
+        return Message(strict_json.loads(raw), raw)
+    except Rejected as fault:
         return Message(None, raw, fault)
 
 

@@ -6,26 +6,36 @@ statement's snapshot an event is never seen without those that were committed be
 stream keeps its order; nothing waits for anything else, and no writer is ever held up.
 """
 
+import time
+
 from infra.database import Pool
 from infra.lease import Fenced, Lease
 
-# The lease row is locked by `Lease.keep` in the same transaction: its position cannot move under us.
+PENDING = "SELECT EXISTS (SELECT FROM crm.pending)"
+
+# One statement, so that a sequencer that is paused never holds the lease row: for the server this
+# is either done or not begun. The row is locked first, so its position cannot move under us.
 NUMBER = """
-WITH taken AS (
+WITH lease AS (
+    SELECT position FROM crm.lease WHERE name = 'sequencer' AND epoch = %(epoch)s FOR UPDATE
+), taken AS (
     DELETE FROM crm.pending
     WHERE seq = ANY(ARRAY(SELECT seq FROM crm.pending ORDER BY seq LIMIT %(limit)s))
+      AND EXISTS (SELECT FROM lease)
     RETURNING seq
 ), numbered AS (
     INSERT INTO crm.log (position, seq, leaf)
-    SELECT %(position)s + row_number() OVER (ORDER BY seq), seq,
+    SELECT lease.position + row_number() OVER (ORDER BY seq), seq,
            sha256('\\x00'::bytea || envelope)
-    FROM taken JOIN crm.event USING (seq)
+    FROM lease, taken JOIN crm.event USING (seq)
     RETURNING position
 ), counted AS (
     SELECT count(*) AS events FROM numbered
 )
-UPDATE crm.lease SET position = position + counted.events
-FROM counted WHERE name = 'sequencer'
+UPDATE crm.lease
+SET position = position + counted.events,
+    expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+FROM counted WHERE name = 'sequencer' AND epoch = %(epoch)s
 RETURNING counted.events
 """
 
@@ -36,13 +46,21 @@ class Sequencing:
     def __init__(self, pool: Pool, holder: str, seconds: float = 3.0, limit: int = 5000) -> None:
         self._pool, self.limit = pool, limit
         self.lease = Lease(pool, "sequencer", holder, seconds)
+        self._renew_at = 0.0
 
     def number(self) -> int:
         """Give positions to what is pending, up to `limit`; raises `Fenced`."""
-        with self._pool.connection() as conn, conn.transaction():
-            position = self.lease.keep(conn)
-            numbered = conn.execute(NUMBER, {"limit": self.limit, "position": position}).fetchone()
-            return int(numbered[0]) if numbered else 0
+        lease = self.lease
+        arguments = {"epoch": lease.epoch, "seconds": lease.seconds, "limit": self.limit}
+        now = time.monotonic()
+        with self._pool.connection() as conn:
+            if now < self._renew_at and conn.execute(PENDING).fetchone() == (False,):
+                return 0
+            row = conn.execute(NUMBER, arguments).fetchone()
+        if row is None:
+            raise lease.lost()
+        self._renew_at = now + lease.seconds / 3
+        return int(row[0])
 
     def run_once(self) -> int:
         """Number what is pending if this is, or can become, the sequencer."""

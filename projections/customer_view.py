@@ -192,6 +192,19 @@ ORDER BY v.merged_into IS NOT NULL, v.key
 """
 """Every row of the customer who stands for %(key)s, the one who stands for all of them first."""
 
+MERGED = """
+WITH RECURSIVE same AS (
+    SELECT key AS root, key FROM unnest(%(keys)s::uuid[]) AS roots (key)
+    UNION
+    SELECT same.root, v.key FROM read.customer_view v
+    JOIN same ON v.tenant = %(tenant)s AND v.merged_into = same.key
+)
+SELECT same.root, v.* FROM same JOIN read.customer_view v USING (key)
+WHERE v.tenant = %(tenant)s AND v.key <> same.root
+ORDER BY v.key
+"""
+"""The rows that are merged into each of %(keys)s."""
+
 PAGE = """
 SELECT * FROM read.customer_view
 WHERE tenant = %(tenant)s AND merged_into IS NULL AND key > %(after)s

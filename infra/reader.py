@@ -1,0 +1,283 @@
+"""Answers questions: runs the projections' queries and opens the personal data in the answers.
+
+One method per question, all of one tenant, plain values in and out. HTTP and CLI ask the same.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from psycopg.rows import dict_row
+
+from domain.values import Identifier
+from infra.as_of import AsOf
+from infra.keys import NOBODY
+from infra.opening import open_events, open_rows
+from infra.runtime import Runtime
+from projections import churn_alerts, customer_history, customer_view, sales_pipeline, sla_clocks
+from projections.projection import Row
+
+LEAD = "SELECT * FROM read.sales_pipeline WHERE tenant = %(tenant)s AND key = %(key)s"
+CASE = f"SELECT * FROM ({sla_clocks.CLOCKS}) AS clocks WHERE key = %(key)s"
+
+# A token is the `seq` of a write's last event; that is committed before anybody can show it.
+WRITTEN = """
+SELECT l.position FROM crm.event e LEFT JOIN crm.log l USING (seq)
+WHERE e.seq = %(seq)s AND e.tenant = %(tenant)s
+"""
+
+CHANGES = """
+SELECT * FROM {table} WHERE tenant = %(tenant)s AND position > %(after)s
+ORDER BY position LIMIT %(limit)s
+"""
+LEVEL = """
+SELECT position AS checkpoint, (SELECT coalesce(max(position), 0) FROM crm.log) AS head
+FROM crm.checkpoint WHERE projection = %(projection)s AND version = %(version)s
+"""
+
+
+class UnknownToken(Exception):
+    """A read asks to be as fresh as a write that this tenant never made."""
+
+
+class Listing(NamedTuple):
+    """One page of an answer; `next` is where the following page begins, None after the last."""
+
+    items: list[Row]
+    next: str | None
+
+
+class Changes(NamedTuple):
+    """One page of a change feed. `next` is always there: ask again with it, for ever."""
+
+    items: list[Row]
+    next: int
+    caught_up: bool
+
+
+class Reader:
+    """Asks the read models and the log."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._pool, self._keyring, self._store = runtime.pool, runtime.keyring, runtime.store
+        self._tables = runtime.tables
+
+    # ---- Customers -------------------------------------------------------------------------------
+
+    def customer(
+        self,
+        tenant: str,
+        id_: str,
+        *,
+        recorded_at: datetime | None = None,
+        effective_at: datetime | None = None,
+    ) -> Row | None:
+        """Give the customer who stands for this id, as of now or as of an instant."""
+        if recorded_at is not None or effective_at is not None:
+            found = AsOf(self._pool, tenant, recorded_at, effective_at).customer(id_)
+        else:
+            rows = self._rows(customer_view.SAME_CUSTOMER, tenant=tenant, key=id_)
+            found = customer_view.combine(rows) if rows else None
+        return self._shown(tenant, [found])[0] if found else None
+
+    def customers(
+        self,
+        tenant: str,
+        *,
+        after: str = "",
+        limit: int = 100,
+        stage: str | None = None,
+        tier: str | None = None,
+    ) -> Listing:
+        """List the customers, each with all that is merged into it."""
+        page = self._page(customer_view.PAGE, tenant, after, limit, stage=stage, tier=tier)
+        keys = [row["key"] for row in page.items]
+        groups: dict[str, list[Row]] = {row["key"]: [row] for row in page.items}
+        for row in self._rows(customer_view.MERGED, tenant=tenant, keys=keys):
+            groups[row.pop("root")].append(row)
+        combined = [customer_view.combine(rows) for rows in groups.values()]
+        return Listing(self._shown(tenant, combined), page.next)
+
+    def customer_known_by(self, tenant: str, identifier: Identifier) -> Row | None:
+        """Find the customer that an identifier leads to."""
+        owner = self._store.owners(tenant, [identifier]).get(identifier)
+        return self.customer(tenant, owner) if owner else None
+
+    def history(
+        self,
+        tenant: str,
+        id_: str,
+        *,
+        after: str = "",
+        limit: int = 100,
+        types: Sequence[str] = (),
+        stream: str | None = None,
+        recorded_before: datetime | None = None,
+        effective_before: datetime | None = None,
+    ) -> Listing | None:
+        """Tell what happened to a customer, in order; None when there is no such customer."""
+        same = self._rows(customer_view.SAME_CUSTOMER, tenant=tenant, key=id_)
+        subjects = [row["key"] for row in same]
+        if not subjects and self._store.subjects(tenant, [id_]).get(id_) == id_:
+            subjects = [id_]  # no read model knows it yet
+        if not subjects:
+            return None
+        arguments = {
+            "tenant": tenant, "subjects": subjects, "types": list(types), "stream": stream,
+            "recorded_before": recorded_before, "effective_before": effective_before,
+            "after": int(after or 0), "limit": limit + 1,
+        }  # fmt: skip
+        with self._pool.connection() as conn:
+            events = conn.execute(customer_history.PAGE, arguments, binary=True).fetchall()
+        told = open_events(self._keyring, tenant, (envelope for _, envelope in events[:limit]))
+        positions = [position for position, _ in events[:limit]]
+        items = [{"position": p} | event for p, event in zip(positions, told, strict=True)]
+        return Listing(items, str(positions[-1]) if len(events) > limit else None)
+
+    # ---- Leads, cases, alerts --------------------------------------------------------------------
+
+    def lead(self, tenant: str, id_: str) -> Row | None:
+        """Give one lead."""
+        return self._one(LEAD, tenant=tenant, key=id_)
+
+    def leads(
+        self,
+        tenant: str,
+        *,
+        after: str = "",
+        limit: int = 100,
+        status: str | None = None,
+        stage: str | None = None,
+        owner: str | None = None,
+        customer: str | None = None,
+    ) -> Listing:
+        """List leads."""
+        filters = {"status": status, "stage": stage, "owner": owner, "customer": customer}
+        return self._listing(sales_pipeline.PAGE, tenant, after, limit, **filters)
+
+    def pipeline_summary(
+        self,
+        tenant: str,
+        *,
+        group_by: str = "stage",
+        at: datetime | None = None,
+        pipeline: str | None = None,
+        decided_from: datetime | None = None,
+        decided_to: datetime | None = None,
+    ) -> list[Row]:
+        """Add up the leads by one of their properties, or by the period of the decision."""
+        return self._rows(
+            sales_pipeline.summary(group_by),
+            tenant=tenant,
+            at=at or datetime.now(UTC),
+            pipeline=pipeline,
+            decided_from=decided_from,
+            decided_to=decided_to,
+        )
+
+    def case(self, tenant: str, id_: str, at: datetime | None = None) -> Row | None:
+        """Give one case with its clocks as they stand at an instant, or now."""
+        return self._one(CASE, tenant=tenant, key=id_, at=at or datetime.now(UTC))
+
+    def cases(
+        self,
+        tenant: str,
+        *,
+        after: str = "",
+        limit: int = 100,
+        at: datetime | None = None,
+        status: str | None = None,
+        verdict: str | None = None,
+        customer: str | None = None,
+    ) -> Listing:
+        """List cases with their clocks; `verdict` is of either clock."""
+        filters = {"status": status, "verdict": verdict, "customer": customer}
+        now = at or datetime.now(UTC)
+        return self._listing(sla_clocks.PAGE, tenant, after, limit, at=now, **filters)
+
+    def sla_summary(self, tenant: str, at: datetime | None = None) -> list[Row]:
+        """Count the cases whose targets were met and missed, by priority."""
+        return self._rows(sla_clocks.SUMMARY, tenant=tenant, at=at or datetime.now(UTC))
+
+    def churn_alerts(
+        self, tenant: str, *, after: str = "", limit: int = 100, at: datetime | None = None
+    ) -> Listing:
+        """List the customers who are silent for longer than is usual for them."""
+        return self._listing(
+            churn_alerts.PAGE, tenant, after, limit,
+            at=at or datetime.now(UTC),
+            contacts_min=churn_alerts.CONTACTS_MIN,
+            factor=churn_alerts.SILENCE_FACTOR,
+        )  # fmt: skip
+
+    # ---- Freshness and changes -------------------------------------------------------------------
+
+    def is_fresh(self, tenant: str, token: int, read_model: str | None) -> bool:
+        """Tell whether a read is as fresh as a write. Raises `UnknownToken`.
+
+        None as the read model stands for the log itself.
+        """
+        rows = self._rows(WRITTEN, tenant=tenant, seq=token)
+        if not rows:
+            raise UnknownToken
+        position = rows[0]["position"]
+        if position is None or read_model is None:
+            return position is not None
+        return self._tables[read_model].position() >= int(position)
+
+    def changes(self, tenant: str, read_model: str, after: int = 0, limit: int = 100) -> Changes:
+        """Give the rows that changed after a position of the log, in the order of their changes.
+
+        Rows, checkpoint and head are read in one snapshot, and a row is written together with the
+        checkpoint that covers it: so whatever is not given yet has, or will get, a position beyond
+        `next`. A row that changes again moves forward and is given again.
+        """
+        table = self._tables[read_model]
+        query = CHANGES.format(table=f"read.{table.name}")
+        arguments = {"tenant": tenant, "after": after, "limit": limit + 1, **table.arguments}
+        with self._pool.connection() as conn, conn.transaction():
+            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            with conn.cursor(row_factory=dict_row) as cursor:
+                rows = cursor.execute(query, arguments).fetchall()
+                level = cursor.execute(LEVEL, table.arguments).fetchone() or {}
+        items = self._shown(tenant, rows[:limit])
+        if len(rows) > limit:
+            return Changes(items, items[-1]["position"], caught_up=False)
+        checkpoint = level["checkpoint"]
+        return Changes(items, max(after, checkpoint), caught_up=checkpoint >= level["head"])
+
+    # ---- How it is asked -------------------------------------------------------------------------
+
+    def _rows(self, query: str, **arguments: object) -> list[Row]:
+        with self._pool.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, arguments).fetchall()
+
+    def _one(self, query: str, tenant: str, **arguments: object) -> Row | None:
+        rows = self._rows(query, tenant=tenant, **arguments)
+        return self._shown(tenant, rows)[0] if rows else None
+
+    def _listing(
+        self, query: str, tenant: str, after: str, limit: int, **arguments: object
+    ) -> Listing:
+        page = self._page(query, tenant, after, limit, **arguments)
+        return Listing(self._shown(tenant, page.items), page.next)
+
+    def _page(
+        self, query: str, tenant: str, after: str, limit: int, **arguments: object
+    ) -> Listing:
+        """Ask for one row more than is wanted, which tells whether there is another page."""
+        rows = self._rows(query, tenant=tenant, after=after or NOBODY, limit=limit + 1, **arguments)
+        return Listing(rows[:limit], rows[limit - 1]["key"] if len(rows) > limit else None)
+
+    def _shown(self, tenant: str, rows: Sequence[Row]) -> list[Row]:
+        """Show rows to the outside: their personal data opened, their key called `id`."""
+        return [
+            {"id": row.pop("key")} | {name: plain(v) for name, v in row.items() if name != "tenant"}
+            for row in open_rows(self._keyring, tenant, rows)
+        ]
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - a value of any column
+    """Give a number as a float where PostgreSQL counts in decimals."""
+    return float(value) if isinstance(value, Decimal) else value
