@@ -23,8 +23,10 @@ def run(name: str, step: Callable[[], bool], stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             more = step()
-        except Exception as error:  # noqa: BLE001 - a dead loop would go unnoticed
-            log.error("loop.fault", loop=name, error=type(error).__name__, at=place(error))
+        except Exception as error:  # a dead loop would go unnoticed
+            log.error(  # noqa: TRY400 - a traceback could quote personal data
+                "loop.fault", loop=name, error=type(error).__name__, at=place(error)
+            )
             stop.wait(pause)
             pause = min(pause * 2, FAULT_PAUSE_SECONDS_MAX)
             continue

@@ -30,6 +30,7 @@ def relay(publication: Publication, stop: threading.Event) -> None:
                 return False
             log.info("relay.leading", epoch=publication.lease.epoch, topic=publication.topic)
         try:
+            publication.lease.renew()
             return publish(publication, in_flight)
         except (Fenced, NotPublished) as fault:
             in_flight.clear()

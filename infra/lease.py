@@ -5,6 +5,8 @@ process never holds the lease's row: for the server its work is done or not begu
 was paused past its lease finds another epoch there and does nothing.
 """
 
+import time
+
 from infra.database import Pool
 
 TAKE = """
@@ -13,6 +15,11 @@ SET holder = %(holder)s, epoch = epoch + 1,
     expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
 WHERE name = %(name)s AND expires_at < clock_timestamp()
 RETURNING epoch
+"""
+
+RENEW = """
+UPDATE crm.lease SET expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+WHERE name = %(name)s AND epoch = %(epoch)s
 """
 
 GIVE_UP = (
@@ -30,6 +37,7 @@ class Lease:
     def __init__(self, pool: Pool, name: str, holder: str, seconds: float) -> None:
         self._pool, self.name, self.holder, self.seconds = pool, name, holder, seconds
         self.epoch: int | None = None
+        self._renew_at = 0.0
 
     def take(self) -> bool:
         """Try to get the role; False while another process holds it."""
@@ -37,6 +45,15 @@ class Lease:
             row = conn.execute(TAKE, self._arguments()).fetchone()
         self.epoch = row[0] if row else None
         return self.epoch is not None
+
+    def renew(self) -> None:
+        """Keep the role without doing anything in it, once in a while. Raises `Fenced`."""
+        if time.monotonic() < self._renew_at:
+            return
+        self._renew_at = time.monotonic() + self.seconds / 3
+        with self._pool.connection() as conn:
+            if conn.execute(RENEW, self._arguments()).rowcount != 1:
+                raise self.lost()
 
     def lost(self) -> Fenced:
         """Note that the role has gone to another process; gives what to raise."""

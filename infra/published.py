@@ -165,9 +165,7 @@ class Publication:
         for future in sent.futures:
             if not future.succeeded():
                 raise NotPublished(f"{type(future.exception).__name__} up to position {sent.upto}.")
-        self._as_leader(
-            ADVANCE, position=sent.upto, partitions=orjson.dumps(sent.last).decode()
-        )
+        self._as_leader(ADVANCE, position=sent.upto, partitions=orjson.dumps(sent.last).decode())
 
     def restart(self) -> None:
         """Forget the progress: the whole log is published again, with the same positions."""
