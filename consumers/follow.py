@@ -9,8 +9,8 @@ import structlog
 from consumers.loop import run
 from domain.events import Event, Recorded
 from infra.envelope import decode
-from infra.log import EmbeddedLog
-from infra.tables import Key, Moved, Parking, Table
+from infra.log import EmbeddedLog, Page
+from infra.tables import WHOLE_LOG, Key, Moved, Parking, Table
 from projections.projection import NotApplicable, Projection, Row
 
 BATCH = 5_000
@@ -38,20 +38,25 @@ def follow(events: EmbeddedLog, table: Table, stop: threading.Event) -> None:
 
 def advance(events: EmbeddedLog, table: Table, limit: int = BATCH) -> bool:
     """Take the next part of the log into account; False when there was none."""
-    projection = table.projection
     after = table.position()
-    page = events.read(after, limit, projection.ignores)
+    page = events.read(after, limit, table.projection.ignores)
     if page.upto == after:
         return False
+    apply(table, WHOLE_LOG, after, page)
+    return True
+
+
+def apply(table: Table, partition: int, after: int, page: Page) -> None:
+    """Bring the rows forward over a part of the log, and the checkpoint with them."""
+    projection = table.projection
     history = [decode(envelope, position) for position, envelope in page.events]
-    with table.transaction(after, page.upto) as change:
+    with table.transaction(after, page.upto, partition) as change:
         keys = {key_of(projection, recorded) for recorded in history}
         folded = fold(projection, change.rows(keys), history, change.parked())
         change.write(folded.rows)
         change.park(folded.parkings)
     for parking in folded.parkings[:PARKINGS_LOGGED]:
         log.error("follower.parked", projection=table.name, **parking._asdict())
-    return True
 
 
 class Folded(NamedTuple):

@@ -1,11 +1,10 @@
-"""How a loop waits, stops and survives a fault of what it depends on."""
+"""How a loop waits, stops, and survives a fault of itself or of what it depends on."""
 
 import threading
+import traceback
 from collections.abc import Callable
 
-import psycopg
 import structlog
-from psycopg_pool import PoolTimeout
 
 IDLE_SECONDS = 0.005
 FAULT_PAUSE_SECONDS = 0.5
@@ -17,17 +16,26 @@ log = structlog.get_logger()
 def run(name: str, step: Callable[[], bool], stop: threading.Event) -> None:
     """Repeat a step until told to stop; a step tells whether there may be more to do at once.
 
-    When the database is away, the loop says so once per pause and tries again.
+    Whatever a step raises, what it was doing is not marked as done: it is tried again after a
+    pause. A loop never ends by itself and never passes anything over.
     """
     pause = FAULT_PAUSE_SECONDS
     while not stop.is_set():
         try:
             more = step()
-        except (psycopg.OperationalError, PoolTimeout) as error:
-            log.warning("loop.database_away", loop=name, error=type(error).__name__)
+        except Exception as error:  # a dead loop would go unnoticed
+            log.error(  # noqa: TRY400 - a traceback could quote personal data
+                "loop.fault", loop=name, error=type(error).__name__, at=place(error)
+            )
             stop.wait(pause)
             pause = min(pause * 2, FAULT_PAUSE_SECONDS_MAX)
             continue
         pause = FAULT_PAUSE_SECONDS
         if not more:
             stop.wait(IDLE_SECONDS)
+
+
+def place(error: Exception) -> str:
+    """Tell where an error was raised; its message may quote personal data and is left out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-4:]))

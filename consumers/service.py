@@ -1,9 +1,9 @@
-"""All loops of one process, started together and stopped together."""
+"""The loops of one process, by their roles, started together and stopped together."""
 
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -13,25 +13,19 @@ from consumers.sequencer import sequence
 from infra.runtime import Runtime
 from infra.sequencing import Sequencing
 
+ROLES = ("sequencer", "relay", "follow", "inbound")
+"""What a process can do besides answering; `relay` and `inbound` need Kafka."""
+
 STOP_SECONDS = 10.0
 
 log = structlog.get_logger()
 
 
 @contextmanager
-def running(runtime: Runtime) -> Iterator[threading.Event]:
-    """Run the sequencer and a follower for every read model while the block lasts."""
+def running(runtime: Runtime, roles: Collection[str] = ROLES) -> Iterator[threading.Event]:
+    """Run the loops of some roles while the block lasts; all that the settings allow by default."""
     stop = threading.Event()
-    holder = f"{socket.gethostname()}/{os.getpid()}"
-    loops = [
-        threading.Thread(
-            target=sequence, args=(Sequencing(runtime.pool, holder), stop), name="sequencer"
-        ),
-        *(
-            threading.Thread(target=follow, args=(runtime.events, table, stop), name=table.name)
-            for table in runtime.tables.values()
-        ),
-    ]
+    loops = list(loops_of(runtime, roles, stop))
     for loop in loops:
         loop.start()
     log.info("service.started", loops=[loop.name for loop in loops])
@@ -42,3 +36,50 @@ def running(runtime: Runtime) -> Iterator[threading.Event]:
         for loop in loops:
             loop.join(STOP_SECONDS)
         log.info("service.stopped", unfinished=[loop.name for loop in loops if loop.is_alive()])
+
+
+def loops_of(
+    runtime: Runtime, roles: Collection[str], stop: threading.Event
+) -> Iterator[threading.Thread]:
+    """Make the loops of some roles."""
+    if "sequencer" in roles:
+        sequencing = Sequencing(runtime.pool, holder())
+        yield threading.Thread(target=sequence, args=(sequencing, stop), name="sequencer")
+    if runtime.settings.kafka_bootstrap_servers is not None:
+        yield from kafka_loops(runtime, runtime.settings.kafka_bootstrap_servers, roles, stop)
+    elif "follow" in roles:
+        for table in runtime.tables.values():
+            arguments = (runtime.events, table, stop)
+            yield threading.Thread(target=follow, args=arguments, name=table.name)
+
+
+def kafka_loops(
+    runtime: Runtime, bootstrap: str, roles: Collection[str], stop: threading.Event
+) -> Iterator[threading.Thread]:
+    """Make the loops that work on Kafka; whoever has none does not pay for the client."""
+    from consumers.follow_kafka import follow_kafka  # noqa: PLC0415
+    from consumers.inbound import take_in  # noqa: PLC0415
+    from consumers.relay import relay  # noqa: PLC0415
+    from infra.inbound import Inbound  # noqa: PLC0415
+    from infra.log_kafka import KafkaLog  # noqa: PLC0415
+    from infra.published import Publication  # noqa: PLC0415
+    from infra.topics import TopicNames  # noqa: PLC0415
+
+    names = TopicNames(runtime.settings.kafka_prefix)
+    if "relay" in roles:
+        publication = Publication(runtime.pool, bootstrap, holder(), names.events)
+        yield threading.Thread(target=relay, args=(publication, stop), name="relay")
+    if "follow" in roles:
+        for table in runtime.tables.values():
+            group = f"{names.prefix}.{table.name}"
+            events = KafkaLog(bootstrap, group, runtime.settings.kafka_member, names.events)
+            arguments = (events, table, stop)
+            yield threading.Thread(target=follow_kafka, args=arguments, name=table.name)
+    if "inbound" in roles:
+        inbound = Inbound(bootstrap, names)
+        yield threading.Thread(target=take_in, args=(inbound, runtime, stop), name="inbound")
+
+
+def holder() -> str:
+    """Name this process where it holds a lease."""
+    return f"{socket.gethostname()}/{os.getpid()}"

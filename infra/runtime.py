@@ -50,7 +50,8 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
             log.info("schema.migrated", scripts=applied)
         keyring = Keyring(connections, MasterKey(settings.key_file))
         store = PostgresEventStore(connections, keyring)
-        tables = {projection.name: Table(connections, projection) for projection in ALL}
+        topic = f"{settings.kafka_prefix}.events" if settings.kafka_bootstrap_servers else None
+        tables = {projection.name: Table(connections, projection, topic) for projection in ALL}
         for table in tables.values():
             table.create()
         yield Runtime(

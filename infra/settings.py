@@ -18,6 +18,17 @@ class Settings(BaseSettings):
     """The master key of the personal data; `master.key` in the directory by default."""
     tenant: str = "default"
     """Whose data commands on the command line work on; over HTTP the key alone decides."""
+    kafka_bootstrap_servers: str | None = None
+    """Any Kafka of version 4 or newer; none means that followers read the log from the database."""
+    kafka_prefix: str = "crm"
+    """What the names of our topics and groups begin with."""
+    kafka_partitions: int = 12
+    """How many partitions the log has; it cannot be changed once events are in it."""
+    kafka_replicas: int = 3
+    kafka_member: str | None = None
+    """A name that this process keeps over restarts, so that a restart moves no partitions."""
+    inbound_tenant: str = "default"
+    """The tenant of the messages that channels produce to Kafka."""
     host: str = "127.0.0.1"
     port: int = 8080
     allow_unsafe_database: bool = False

@@ -15,6 +15,43 @@ from psycopg.rows import dict_row
 from infra.database import Conn, Pool
 from projections.projection import Projection, Row
 
+WHOLE_LOG = -1
+"""The partition of a checkpoint for the whole log: the embedded one has no partitions."""
+
+
+POSITION = """
+SELECT position FROM crm.checkpoint
+WHERE projection = %(projection)s AND version = %(version)s AND partition = %(partition)s
+"""
+
+NEW_PARTITION = """
+INSERT INTO crm.checkpoint (projection, version, partition, position)
+SELECT %(projection)s, %(version)s, %(partition)s, position FROM crm.checkpoint
+WHERE projection = %(projection)s AND version = %(version)s AND partition = -1
+ON CONFLICT (projection, version, partition) DO UPDATE SET partition = excluded.partition
+RETURNING position
+"""
+
+REACHED_LOG = """
+SELECT position FROM crm.checkpoint
+WHERE projection = %(projection)s AND version = %(version)s AND partition = -1
+"""
+
+# A partition that has all that was published to it does not hold the others back.
+REACHED_TOPIC = """
+SELECT coalesce(min(CASE WHEN at.position < last.position THEN at.position
+                         ELSE published.position END), 0)
+FROM crm.published
+CROSS JOIN LATERAL json_array_elements_text(partitions) WITH ORDINALITY AS each (last, number)
+CROSS JOIN LATERAL (SELECT each.last::bigint AS position) AS last
+CROSS JOIN LATERAL (
+    SELECT coalesce(max(position), 0) AS position FROM crm.checkpoint
+    WHERE projection = %(projection)s AND version = %(version)s
+      AND partition IN (-1, each.number - 1)
+) AS at
+WHERE topic = %(topic)s
+"""
+
 
 class Key(NamedTuple):
     """What a row is about."""
@@ -39,8 +76,9 @@ class Parking(NamedTuple):
 class Table:
     """The rows of one version of a projection."""
 
-    def __init__(self, pool: Pool, projection: Projection) -> None:
-        self.pool, self.projection = pool, projection
+    def __init__(self, pool: Pool, projection: Projection, topic: str | None = None) -> None:
+        """`topic` is where the log is followed from; None is the database itself."""
+        self.pool, self.projection, self.topic = pool, projection, topic
         self.name = f"{projection.name}_v{projection.version}"
         self._id = sql.Identifier("read", self.name)
         self.arguments = {"projection": projection.name, "version": projection.version}
@@ -79,25 +117,33 @@ class Table:
                 )
                 conn.execute(query.format(sql.Identifier(table)), self.arguments)
 
-    def position(self) -> int:
-        """Give the checkpoint."""
-        query = """
-            SELECT position FROM crm.checkpoint
-            WHERE projection = %(projection)s AND version = %(version)s
-        """
+    def position(self, partition: int = WHOLE_LOG) -> int:
+        """Give the checkpoint of a partition; a new one begins where the whole log was left."""
+        where = {**self.arguments, "partition": partition}
         with self.pool.connection() as conn:
-            row = conn.execute(query, self.arguments).fetchone()
+            row = conn.execute(POSITION, where).fetchone()
+            if row is None:
+                row = conn.execute(NEW_PARTITION, where).fetchone()
+        return int(row[0]) if row else 0
+
+    def reached(self) -> int:
+        """Give the position up to which every row is as the log says, whatever the partition."""
+        query = REACHED_TOPIC if self.topic else REACHED_LOG
+        with self.pool.connection() as conn:
+            row = conn.execute(query, {**self.arguments, "topic": self.topic}).fetchone()
         return int(row[0]) if row else 0
 
     @contextmanager
-    def transaction(self, after: int, upto: int) -> Iterator["Change"]:
+    def transaction(self, after: int, upto: int, partition: int = WHOLE_LOG) -> Iterator["Change"]:
         """Change rows and move the checkpoint, both or neither. Raises `Moved`."""
         query = """
             UPDATE crm.checkpoint SET position = %(upto)s, moved_at = clock_timestamp()
-            WHERE projection = %(projection)s AND version = %(version)s AND position = %(after)s
+            WHERE projection = %(projection)s AND version = %(version)s
+              AND partition = %(partition)s AND position = %(after)s
         """
         with self.pool.connection() as conn, conn.transaction():
-            moved = conn.execute(query, {**self.arguments, "after": after, "upto": upto})
+            arguments = {"after": after, "upto": upto, "partition": partition}
+            moved = conn.execute(query, {**self.arguments, **arguments})
             if moved.rowcount != 1:
                 raise Moved(f"{self.name} is not at position {after}: somebody else follows it.")
             yield Change(self, conn)

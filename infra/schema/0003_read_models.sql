@@ -6,7 +6,7 @@ CREATE SCHEMA IF NOT EXISTS read;
 CREATE TABLE crm.checkpoint (
     projection text NOT NULL,
     version    int  NOT NULL,
-    partition  int  NOT NULL DEFAULT 0,
+    partition  int  NOT NULL DEFAULT -1, -- -1: the whole log
     position   bigint NOT NULL DEFAULT 0,
     moved_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (projection, version, partition)

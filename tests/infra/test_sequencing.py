@@ -220,22 +220,22 @@ def test_a_sequencer_paused_past_its_lease_is_fenced(database_url: str, connecti
 
 def test_the_lease_has_one_holder_until_it_runs_out(connections: Pool) -> None:
     first, second = (Sequencing(connections, name, seconds=0.3) for name in ("first", "second"))
-    assert first.take_lease()
+    assert first.lease.take()
     until = time.monotonic() + 0.6
     while time.monotonic() < until:  # with nothing to number, too, the lease is renewed
         assert first.number() == 0
-        assert not second.take_lease()
+        assert not second.lease.take()
     time.sleep(0.35)
-    assert second.take_lease()
-    assert second.epoch == (first.epoch or 0) + 1
+    assert second.lease.take()
+    assert second.lease.epoch == (first.lease.epoch or 0) + 1
 
 
 def test_a_lease_that_is_given_up_can_be_taken_at_once(connections: Pool) -> None:
     first, second = (Sequencing(connections, name, seconds=60) for name in ("first", "second"))
-    assert first.take_lease()
-    assert not second.take_lease()
-    first.give_up()
-    assert second.take_lease()
+    assert first.lease.take()
+    assert not second.lease.take()
+    first.lease.give_up()
+    assert second.lease.take()
 
 
 def test_a_fenced_sequencer_numbers_nothing_and_says_so(connections: Pool) -> None:
@@ -243,8 +243,8 @@ def test_a_fenced_sequencer_numbers_nothing_and_says_so(connections: Pool) -> No
     second = Sequencing(connections, "second", seconds=60)
     with connections.connection() as conn:
         insert(conn, [(str(uuid4()), 1)])
-    assert first.take_lease()
-    assert second.take_lease()
+    assert first.lease.take()
+    assert second.lease.take()
     with pytest.raises(Fenced, match="The lease of first has gone to another sequencer"):
         first.number()
     assert EmbeddedLog(connections).head() == 0

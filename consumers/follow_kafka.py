@@ -1,0 +1,95 @@
+"""A follower on Kafka: one member of a group that brings a read model forward along the topic."""
+
+import threading
+import time
+
+import structlog
+
+from consumers.follow import apply
+from consumers.loop import run
+from infra.log import Page
+from infra.log_kafka import Chain, KafkaLog, Polled, continue_chain
+from infra.published import last_positions
+from infra.tables import Moved, Table
+
+POLL_SECONDS = 0.2
+DOUBT_SECONDS = 3.0
+"""How long a partition may stand still behind what was published before it is read again."""
+
+log = structlog.get_logger()
+
+
+def follow_kafka(events: KafkaLog, table: Table, stop: threading.Event) -> None:
+    """Apply what continues each partition's chain, drop repetitions, and mend gaps."""
+    table.create()
+    doubts = Doubts(events, table)
+
+    def step() -> bool:
+        polled = events.poll(POLL_SECONDS)
+        for partition, records in polled.items():
+            doubts.note(partition, take(table, partition, records))
+        if polled:
+            events.hint({partition: records.offset for partition, records in polled.items()})
+        doubts.look()
+        return True
+
+    run(f"follower {table.name}", step, stop)
+    events.close()
+
+
+def take(table: Table, partition: int, records: Polled) -> Chain:
+    """Take what came of a partition into account, as far as it continues the chain."""
+    after = table.position(partition)
+    chain = continue_chain(records.links, after)
+    if chain.upto > after:
+        ignored = table.projection.ignores
+        wanted = [(link.position, link.value) for link in chain.links if link.type not in ignored]
+        try:
+            apply(table, partition, after, Page(wanted, chain.upto))
+        except Moved as moved:
+            log.warning("follower.moved", projection=table.name, reason=str(moved))
+    return chain
+
+
+class Doubts:
+    """Notices that a partition does not go on although it should, and has it read again.
+
+    Something is missing when records are ahead of the chain, or when nothing comes although more
+    was published. Group offsets may have been moved, the topic recreated, a relay interrupted.
+    """
+
+    def __init__(self, events: KafkaLog, table: Table) -> None:
+        self._events, self._table = events, table
+        self._quiet_since: dict[int, float] = {}
+        self._rewound: dict[int, tuple[int, float]] = {}
+        self._looked = time.monotonic()
+
+    def note(self, partition: int, chain: Chain) -> None:
+        """Take note of what came of a partition."""
+        self._quiet_since[partition] = time.monotonic()
+        if chain.ahead:
+            self._rewind(partition, chain.upto, "a part of the log is missing before a record")
+
+    def look(self) -> None:
+        """Look, once in a while, whether a quiet partition has been read to its end."""
+        now = time.monotonic()
+        if now - self._looked < DOUBT_SECONDS / 3:
+            return
+        self._looked = now
+        published = last_positions(self._table.pool, self._events.topic)
+        for partition in self._events.partitions():
+            quiet = now - self._quiet_since.setdefault(partition, now) > DOUBT_SECONDS
+            if quiet and partition < len(published):
+                at = self._table.position(partition)
+                if at < published[partition]:
+                    self._rewind(partition, at, "nothing comes although more was published")
+
+    def _rewind(self, partition: int, at: int, reason: str) -> None:
+        rewound_at, when = self._rewound.get(partition, (-1, 0.0))
+        if rewound_at == at and time.monotonic() - when < DOUBT_SECONDS:
+            return
+        told = log.error if rewound_at == at else log.warning
+        told("follower.rewound", projection=self._table.name, partition=partition, position=at,
+             reason=reason)  # fmt: skip
+        self._rewound[partition] = (at, time.monotonic())
+        self._events.rewind(partition)

@@ -1,0 +1,118 @@
+"""The log as followers read it from Kafka: each partition in order, nothing twice, nothing missing.
+
+Group offsets are only a hint where to begin. What counts is the chain of positions: a record is
+next if the read model has everything up to the one before it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.structs import OffsetAndMetadata
+
+POLL_RECORDS = 5_000
+
+
+class Link(NamedTuple):
+    """A record with its place in the chain of its partition."""
+
+    position: int
+    previous: int
+    type: str
+    value: bytes
+
+
+class Chain(NamedTuple):
+    """What of some records continues a partition's chain, and what does not."""
+
+    links: list[Link]
+    upto: int
+    repeated: int
+    """Records that the reader is already past: dropped."""
+    ahead: int
+    """Records whose predecessor has not been seen: a part of the log is missing before them."""
+
+
+def continue_chain(links: Iterable[Link], after: int) -> Chain:
+    """Take the records that follow `after`, one by one."""
+    taken: list[Link] = []
+    upto, repeated, ahead = after, 0, 0
+    for link in links:
+        if link.position <= upto:
+            repeated += 1
+        elif link.previous <= upto:
+            taken.append(link)
+            upto = link.position
+        else:
+            ahead += 1
+    return Chain(taken, upto, repeated, ahead)
+
+
+def link_of(record: Any) -> Link:  # noqa: ANN401 - the client's record has no public type
+    """Read the place of a record from its headers; one without any is never next."""
+    headers = dict(record.headers)
+    try:
+        type_ = headers["type"].decode()
+        return Link(int(headers["position"]), int(headers["previous"]), type_, record.value)
+    except (KeyError, ValueError):
+        return Link(0, 0, "", b"")
+
+
+class Polled(NamedTuple):
+    """What has come of one partition, and the offset of its last record."""
+
+    links: list[Link]
+    offset: int
+
+
+class KafkaLog:
+    """One member of a group that shares the partitions of the log."""
+
+    def __init__(self, bootstrap: str, group: str, member: str | None, topic: str) -> None:
+        self.topic = topic
+        self._consumer = KafkaConsumer(
+            bootstrap_servers=bootstrap,
+            group_id=group,
+            group_instance_id=member,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            partition_assignment_strategy=[CooperativeStickyAssignor],
+            max_poll_records=POLL_RECORDS,
+            fetch_max_wait_ms=50,
+            max_partition_fetch_bytes=8_388_608,
+        )
+        self._consumer.subscribe([topic])
+
+    def poll(self, wait_seconds: float) -> dict[int, Polled]:
+        """Give what has come, by partition."""
+        polled = self._consumer.poll(timeout_ms=int(wait_seconds * 1000))
+        return {
+            tp.partition: Polled([link_of(record) for record in records], records[-1].offset)
+            for tp, records in polled.items()
+        }
+
+    def hint(self, offsets: Mapping[int, int]) -> None:
+        """Tell the group which records were read last.
+
+        That record, not the next one: whoever gets the partition reads it again, and its position
+        shows whether the hint is right.
+        """
+        read = {
+            TopicPartition(self.topic, partition): OffsetAndMetadata(offset, "", -1)
+            for partition, offset in offsets.items()
+        }
+        self._consumer.commit_async(read)
+
+    def rewind(self, partition: int) -> None:
+        """Read a partition from its beginning: the hint was wrong."""
+        tp = TopicPartition(self.topic, partition)
+        self._consumer.seek(tp, self._consumer.beginning_offsets([tp])[tp])
+
+    def partitions(self) -> set[int]:
+        """Give the partitions that are this member's now."""
+        return {tp.partition for tp in self._consumer.assignment()}
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close(autocommit=False)

@@ -1,0 +1,116 @@
+"""The topics of the log: how they must be set up, and whether they hold what the store holds."""
+
+from typing import NamedTuple
+
+from kafka.admin import ConfigResource, KafkaAdminClient, NewTopic
+
+FOREVER = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
+
+
+class TopicNames(NamedTuple):
+    """The names of our topics on a cluster; several systems can share one by their prefixes."""
+
+    prefix: str = "crm"
+
+    @property
+    def events(self) -> str:
+        """The log: every event, keyed by customer, for ever."""
+        return f"{self.prefix}.events"
+
+    @property
+    def inbound(self) -> str:
+        """Where channels produce CloudEvents."""
+        return f"{self.prefix}.inbound"
+
+    @property
+    def refused(self) -> str:
+        """Dead letters: what came in and was not kept, to the byte, the reason in headers."""
+        return f"{self.prefix}.inbound.refused"
+
+
+class TopicSettings(NamedTuple):
+    """How a topic must be set up."""
+
+    name: str
+    partitions: int
+    config: dict[str, str]
+
+
+class TopicChange(NamedTuple):
+    """What has to be done to a topic: `create`, `configure` or nothing."""
+
+    name: str
+    action: str
+    details: str
+
+
+class WrongTopic(Exception):
+    """A topic is set up in a way that cannot be mended in place."""
+
+
+def wanted(names: TopicNames, partitions: int, replicas: int) -> list[TopicSettings]:
+    """Give the topics that the system needs."""
+    durable = {"min.insync.replicas": str(max(1, replicas - 1))}
+    log = {**FOREVER, **durable, "max.message.bytes": "12000000"}
+    return [
+        TopicSettings(names.events, partitions, log),
+        TopicSettings(names.inbound, partitions, {**durable, "max.message.bytes": "12000000"}),
+        TopicSettings(names.refused, partitions, log),
+    ]
+
+
+class Topics:
+    """Looks at the topics of a cluster and sets them up."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._admin = KafkaAdminClient(bootstrap_servers=bootstrap, client_id="crm-topics")
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self._admin.close()
+
+    def partitions(self, name: str) -> int | None:
+        """Give the number of partitions of a topic, None when there is no such topic."""
+        (topic,) = self._admin.describe_topics([name])
+        return len(topic["partitions"]) or None
+
+    def apply(
+        self, topics: list[TopicSettings], replicas: int, *, dry_run: bool = False
+    ) -> list[TopicChange]:
+        """Create what is missing and mend what can be mended; raises `WrongTopic` before that."""
+        changes = [self._needed(topic) for topic in topics]
+        if not dry_run:
+            for topic, change in zip(topics, changes, strict=True):
+                self._do(topic, change, replicas)
+        return changes
+
+    def _needed(self, topic: TopicSettings) -> TopicChange:
+        partitions = self.partitions(topic.name)
+        if partitions is None:
+            return TopicChange(topic.name, "create", f"{topic.partitions} partitions")
+        if partitions != topic.partitions:
+            raise WrongTopic(
+                f"The topic {topic.name} has {partitions} partitions, not {topic.partitions}: "
+                "changing that would split customers over two partitions. Use a new topic."
+            )
+        has = self._config(topic.name)
+        differing = {
+            key: has.get(key) for key, value in topic.config.items() if has.get(key) != value
+        }
+        if not differing:
+            return TopicChange(topic.name, "none", "as it should be")
+        told = ", ".join(f"{key} {old} → {topic.config[key]}" for key, old in differing.items())
+        return TopicChange(topic.name, "configure", told)
+
+    def _do(self, topic: TopicSettings, change: TopicChange, replicas: int) -> None:
+        if change.action == "create":
+            new = NewTopic(topic.name, topic.partitions, replicas, topic_configs=topic.config)
+            self._admin.create_topics([new])
+            self._admin.wait_for_topics([topic.name])
+        elif change.action == "configure":
+            self._admin.alter_configs([ConfigResource("topic", topic.name, topic.config)])
+
+    def _config(self, name: str) -> dict[str, str]:
+        resource = ConfigResource("topic", name)
+        described = self._admin.describe_configs([resource], config_filter="all")["topic"][name]
+        return {key: str(setting["value"]) for key, setting in described.items()}
