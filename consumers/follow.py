@@ -53,7 +53,7 @@ def apply(table: Table, partition: int, after: int, page: Page) -> None:
     with table.transaction(after, page.upto, partition) as change:
         keys = {key_of(projection, recorded) for recorded in history}
         folded = fold(projection, change.rows(keys), history, change.parked())
-        change.write(folded.rows)
+        change.write(folded.rows, page.upto)
         change.park(folded.parkings)
     for parking in folded.parkings[:PARKINGS_LOGGED]:
         log.error("follower.parked", projection=table.name, **parking._asdict())

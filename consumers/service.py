@@ -13,8 +13,8 @@ from consumers.sequencer import sequence
 from infra.runtime import Runtime
 from infra.sequencing import Sequencing
 
-ROLES = ("sequencer", "relay", "follow", "inbound")
-"""What a process can do besides answering; `relay` and `inbound` need Kafka."""
+ROLES = ("sequencer", "follow", "relay", "inbound", "announce")
+"""What a process can do besides answering; the last three need Kafka."""
 
 STOP_SECONDS = 10.0
 
@@ -57,9 +57,11 @@ def kafka_loops(
     runtime: Runtime, bootstrap: str, roles: Collection[str], stop: threading.Event
 ) -> Iterator[threading.Thread]:
     """Make the loops that work on Kafka; whoever has none does not pay for the client."""
+    from consumers.announce import announce  # noqa: PLC0415
     from consumers.follow_kafka import follow_kafka  # noqa: PLC0415
     from consumers.inbound import take_in  # noqa: PLC0415
     from consumers.relay import relay  # noqa: PLC0415
+    from infra.announced import Announcement  # noqa: PLC0415
     from infra.inbound import Inbound  # noqa: PLC0415
     from infra.log_kafka import KafkaLog  # noqa: PLC0415
     from infra.published import Publication  # noqa: PLC0415
@@ -73,8 +75,13 @@ def kafka_loops(
         for table in runtime.tables.values():
             group = f"{names.prefix}.{table.name}"
             events = KafkaLog(bootstrap, group, runtime.settings.kafka_member, names.events)
-            arguments = (events, table, stop)
-            yield threading.Thread(target=follow_kafka, args=arguments, name=table.name)
+            yield threading.Thread(target=follow_kafka, args=(events, table, stop), name=table.name)
+    if "announce" in roles:
+        for table in runtime.tables.values():
+            announcement = Announcement(runtime.pool, table, bootstrap, names, holder())
+            yield threading.Thread(
+                target=announce, args=(announcement, stop), name=announcement.topic
+            )
     if "inbound" in roles:
         inbound = Inbound(bootstrap, names)
         yield threading.Thread(target=take_in, args=(inbound, runtime, stop), name="inbound")

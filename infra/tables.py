@@ -53,6 +53,14 @@ WHERE topic = %(topic)s
 """
 
 
+REMOVED = """
+INSERT INTO crm.removed (projection, version, tenant, key, position)
+SELECT %(projection)s, %(version)s, tenant, key, %(position)s
+FROM unnest(%(tenants)s::text[], %(keys)s::uuid[]) AS gone (tenant, key)
+ON CONFLICT (projection, version, tenant, key) DO UPDATE SET position = excluded.position
+"""
+
+
 class Key(NamedTuple):
     """What a row is about."""
 
@@ -111,7 +119,7 @@ class Table:
         with self.pool.connection() as conn, conn.transaction():
             conn.execute("SET LOCAL client_min_messages TO warning")
             conn.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(self._id))
-            for table in ("checkpoint", "parked"):
+            for table in ("checkpoint", "parked", "removed"):
                 query = sql.SQL(
                     "DELETE FROM crm.{} WHERE projection = %(projection)s AND version = %(version)s"
                 )
@@ -194,8 +202,8 @@ class Change:
             rows = cursor.execute(self._table.select, [tenants, ids]).fetchall()
         return {Key(row.pop("tenant"), row.pop("key")): row for row in rows}
 
-    def write(self, rows: Mapping[Key, Row | None]) -> None:
-        """Insert or replace rows; those that are None are removed."""
+    def write(self, rows: Mapping[Key, Row | None], upto: int) -> None:
+        """Insert or replace rows; those that are None are removed, as of position `upto`."""
         kept = [
             {"tenant": key.tenant, "key": key.key, **row}
             for key, row in rows.items()
@@ -205,7 +213,13 @@ class Change:
             self._conn.execute(self._table.upsert, [orjson.dumps(kept).decode()])
         gone = [key for key, row in rows.items() if row is None]
         if gone:
-            self._conn.execute(self._table.delete, list(columns_of(gone)))
+            self._remove(gone, upto)
+
+    def _remove(self, gone: Iterable[Key], upto: int) -> None:
+        tenants, ids = columns_of(gone)
+        self._conn.execute(self._table.delete, [tenants, ids])
+        told = {**self._table.arguments, "tenants": tenants, "keys": ids, "position": upto}
+        self._conn.execute(REMOVED, told)
 
     def parked(self) -> set[Key]:
         """Give the keys whose events have to wait."""

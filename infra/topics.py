@@ -1,9 +1,11 @@
 """The topics of the log: how they must be set up, and whether they hold what the store holds."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from kafka.admin import ConfigResource, KafkaAdminClient, NewTopic
 
+COMPACTED = {"cleanup.policy": "compact", "delete.retention.ms": "604800000"}
 FOREVER = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 
 
@@ -27,6 +29,10 @@ class TopicNames(NamedTuple):
         """Dead letters: what came in and was not kept, to the byte, the reason in headers."""
         return f"{self.prefix}.inbound.refused"
 
+    def read_model(self, table: str) -> str:
+        """A read model's rows, compacted: key = entity, no value = gone."""
+        return f"{self.prefix}.read.{table}"
+
 
 class TopicSettings(NamedTuple):
     """How a topic must be set up."""
@@ -48,7 +54,9 @@ class WrongTopic(Exception):
     """A topic is set up in a way that cannot be mended in place."""
 
 
-def wanted(names: TopicNames, partitions: int, replicas: int) -> list[TopicSettings]:
+def wanted(
+    names: TopicNames, partitions: int, replicas: int, read_models: Iterable[str] = ()
+) -> list[TopicSettings]:
     """Give the topics that the system needs."""
     durable = {"min.insync.replicas": str(max(1, replicas - 1))}
     log = {**FOREVER, **durable, "max.message.bytes": "12000000"}
@@ -56,6 +64,10 @@ def wanted(names: TopicNames, partitions: int, replicas: int) -> list[TopicSetti
         TopicSettings(names.events, partitions, log),
         TopicSettings(names.inbound, partitions, {**durable, "max.message.bytes": "12000000"}),
         TopicSettings(names.refused, partitions, log),
+        *(
+            TopicSettings(names.read_model(table), partitions, {**COMPACTED, **durable})
+            for table in read_models
+        ),
     ]
 
 

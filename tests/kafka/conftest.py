@@ -12,6 +12,7 @@ import pytest
 from infra.runtime import Runtime, open_runtime
 from infra.settings import Settings
 from infra.topics import TopicNames, Topics, wanted
+from projections.catalogue import ALL
 from tests.kafka.broker import Cluster, NoBroker
 
 
@@ -60,7 +61,8 @@ def kafka(bootstrap: str, database_url: str, tmp_path: Path) -> Iterator[Runtime
     )
     names = TopicNames(settings.kafka_prefix)
     topics = Topics(bootstrap)
-    topics.apply(wanted(names, settings.kafka_partitions, replicas=1), replicas=1)
+    models = [f"{projection.name}_v{projection.version}" for projection in ALL]
+    topics.apply(wanted(names, settings.kafka_partitions, 1, models), replicas=1)
     topics.close()
     with open_runtime(settings) as opened:
         yield opened

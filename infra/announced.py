@@ -1,0 +1,130 @@
+"""A read model as a compacted topic: its present rows, so that a copy can be built from it alone.
+
+Key = tenant/key of the row, value = the row as flat JSON (personal data stays sealed), headers =
+CloudEvents attributes (binary mode), `ce_sequence` is the log position of the row's last event. No
+value is a tombstone: the row is gone.
+"""
+
+from typing import Any, NamedTuple
+
+import orjson
+from kafka import KafkaProducer
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from infra.database import Pool
+from infra.lease import Lease
+from infra.tables import Table
+from infra.topics import TopicNames
+
+# Rows change again and again; whichever state is announced is one that was true at its position.
+CHANGED = """
+SELECT tenant, key, position, to_json(t) AS row FROM {} AS t
+WHERE position > %(after)s AND position <= %(upto)s
+UNION ALL
+SELECT tenant, key, position, NULL FROM crm.removed
+WHERE projection = %(projection)s AND version = %(version)s
+  AND position > %(after)s AND position <= %(upto)s
+ORDER BY position LIMIT %(limit)s
+"""
+ADVANCE = """
+WITH lease AS (
+    UPDATE crm.lease SET expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+    WHERE name = %(name)s AND epoch = %(epoch)s RETURNING epoch
+)
+UPDATE crm.announced SET position = %(upto)s FROM lease WHERE topic = %(topic)s
+"""
+LIMIT = 5_000
+
+
+class NotAnnounced(Exception):
+    """The broker did not take a row; it is sent again."""
+
+
+class Changed(NamedTuple):
+    """A row as it is now, or None when it is gone."""
+
+    tenant: str
+    key: str
+    position: int
+    row: dict[str, Any] | None
+
+
+class Announcement:
+    """The rows of one read model being announced, by whoever holds the lease."""
+
+    def __init__(
+        self, pool: Pool, table: Table, bootstrap: str, names: TopicNames, holder: str
+    ) -> None:
+        self._pool, self._table = pool, table
+        self.topic = names.read_model(table.name)
+        self.lease = Lease(pool, f"announce {self.topic}", holder, seconds=5.0)
+        with pool.connection() as conn:
+            conn.execute(
+                "INSERT INTO crm.lease (name) VALUES (%s) ON CONFLICT DO NOTHING", [self.lease.name]
+            )
+            conn.execute(
+                "INSERT INTO crm.announced VALUES (%s) ON CONFLICT DO NOTHING", [self.topic]
+            )
+        self._producer = KafkaProducer(
+            bootstrap_servers=bootstrap, acks="all", linger_ms=5, batch_size=262_144
+        )
+
+    def announce(self) -> bool:
+        """Announce the next rows that have changed; False when there are none. Raises `Fenced`."""
+        after, reached = self._position(), self._table.reached()
+        if reached <= after:
+            return False
+        changed = self._changed(after, reached)
+        futures = [
+            self._producer.send(
+                self.topic,
+                key=f"{each.tenant}/{each.key}".encode(),
+                value=None if each.row is None else orjson.dumps(each.row),
+                headers=self._headers(each),
+            )
+            for each in changed
+        ]
+        self._producer.flush()
+        if not all(future.succeeded() for future in futures):
+            raise NotAnnounced(f"A row of {self.topic} was not taken by the broker.")
+        self._advance(changed[-1].position if len(changed) == LIMIT else reached)
+        return True
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self._producer.close(timeout=5)
+
+    def _headers(self, changed: Changed) -> list[tuple[str, bytes]]:
+        model = self._table.projection
+        attributes = {
+            "ce_specversion": "1.0",
+            "ce_id": f"{self._table.name}/{changed.key}/{changed.position}",
+            "ce_source": "/crm/read-models",
+            "ce_type": f"{model.name}.changed.v{model.version}",
+            "ce_sequence": str(changed.position),
+            "content-type": "application/json",
+        }
+        return [(name, value.encode()) for name, value in attributes.items()]
+
+    def _position(self) -> int:
+        with self._pool.connection() as conn:
+            query = "SELECT position FROM crm.announced WHERE topic = %s"
+            row = conn.execute(query, [self.topic]).fetchone()
+        return int(row[0]) if row else 0
+
+    def _changed(self, after: int, upto: int) -> list[Changed]:
+        query = sql.SQL(CHANGED).format(sql.Identifier("read", self._table.name))
+        arguments = {**self._table.arguments, "after": after, "upto": upto, "limit": LIMIT}
+        with self._pool.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
+            return [Changed(**row) for row in cursor.execute(query, arguments)]
+
+    def _advance(self, upto: int) -> None:
+        lease = self.lease
+        arguments = {
+            "name": lease.name, "epoch": lease.epoch, "seconds": lease.seconds,
+            "upto": upto, "topic": self.topic,
+        }  # fmt: skip
+        with self._pool.connection() as conn:
+            if conn.execute(ADVANCE, arguments).rowcount != 1:
+                raise lease.lost()

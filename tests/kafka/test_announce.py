@@ -1,0 +1,73 @@
+"""A service that only reads the compacted topics has the same rows as the read models."""
+
+import orjson
+from kafka import KafkaConsumer, TopicPartition
+
+from consumers.service import running
+from infra.runtime import Runtime
+from infra.tables import Key, Table
+from infra.topics import TopicNames
+from tests.kafka.support import eventually, level, traffic
+
+
+def test_a_copy_built_from_the_topic_alone_equals_the_read_model(kafka: Runtime) -> None:
+    with running(kafka):
+        for seed in range(4):
+            traffic(kafka, 100, seed)
+        assert eventually(lambda: level(kafka))
+        for table in kafka.tables.values():
+            assert eventually(lambda table=table: copied(kafka, table) == rows(table)), table.name
+    assert rows(kafka.tables["customer_view"])
+
+
+def test_a_removed_row_becomes_a_tombstone(kafka: Runtime) -> None:
+    table = kafka.tables["customer_view"]
+    traffic(kafka, 50)
+    with running(kafka, roles=["sequencer", "relay", "follow"]):
+        assert eventually(lambda: level(kafka))
+    gone = Key("demo", next(iter(rows(table))).partition("/")[2])
+    remove(table, gone)
+    with running(kafka, roles=["announce"]):
+        assert eventually(lambda: copied(kafka, table) == rows(table))
+    assert f"demo/{gone.key}" not in copied(kafka, table)
+    assert None in [value for _, value in records(kafka, table)]
+
+
+def remove(table: Table, key: Key) -> None:
+    """Remove a row as a projection's handler would, in the transaction of a follower."""
+    partition = 0
+    at = table.position(partition)
+    with table.transaction(at, at, partition) as change:
+        change.write({key: None}, at)
+
+
+def rows(table: Table) -> dict[str, object]:
+    query = f"SELECT tenant || '/' || key, to_json(t)::text FROM read.{table.name} t"
+    with table.pool.connection() as conn:
+        return {key: orjson.loads(row) for key, row in conn.execute(query)}
+
+
+def copied(runtime: Runtime, table: Table) -> dict[str, object]:
+    """Build the copy as a downstream service would: the last value of every key."""
+    copy: dict[str, object] = {}
+    for key, value in records(runtime, table):
+        if value is None:
+            copy.pop(key, None)
+        else:
+            copy[key] = orjson.loads(value)
+    return copy
+
+
+def records(runtime: Runtime, table: Table) -> list[tuple[str, bytes | None]]:
+    consumer = KafkaConsumer(bootstrap_servers=runtime.settings.kafka_bootstrap_servers)
+    topic = TopicNames(runtime.settings.kafka_prefix).read_model(table.name)
+    parts = [TopicPartition(topic, n) for n in range(4)]
+    consumer.assign(parts)
+    consumer.seek_to_beginning(*parts)
+    ends = consumer.end_offsets(parts)
+    found = []
+    while any(consumer.position(part) < ends[part] for part in parts):
+        for polled in consumer.poll(timeout_ms=500).values():
+            found.extend((record.key.decode(), record.value) for record in polled)
+    consumer.close()
+    return found
