@@ -1,15 +1,15 @@
-"""A server: the HTTP application and all loops in one process."""
+"""A server: the HTTP application, and the loops of some roles, in one process."""
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import structlog
 import uvicorn
 
 from api.http import create_app
-from consumers.service import running
+from consumers.service import ROLES, running
 from infra.runtime import Runtime
 
 STOP_SECONDS = 10
@@ -17,9 +17,9 @@ STOP_SECONDS = 10
 log = structlog.get_logger()
 
 
-def serve(runtime: Runtime) -> None:
+def serve(runtime: Runtime, roles: Collection[str] = ROLES) -> None:
     """Serve until a signal says stop: then no new calls are taken, and those in work answered."""
-    with listening(runtime) as listener, running(runtime):
+    with listening(runtime) as listener, running(runtime, roles):
         server_of(runtime).run([listener])
 
 
