@@ -34,7 +34,7 @@ class MemoryStore:
             (e.tenant, e.stream): len(self.streams.get((e.tenant, e.stream), ()))
             for e in batch.events
         }
-        claimed = {i for i, owner in batch.owners.items() if owner is not None}
+        claimed = {i for i, owner in batch.owners.items() if owner and i not in batch.owners_before}
         if (
             any(e.version <= taken[e.tenant, e.stream] for e in batch.events)
             or any((batch.tenant, c) in self.kept_answers for c in batch.answers)

@@ -81,10 +81,14 @@ def test_an_identifier_leads_to_one_customer_until_it_is_released(store):
     with pytest.raises(StaleStream):
         store.append(batch(recorded(BOB, 1, REGISTERED), owners={MAIL: BOB}))
     assert store.owners("acme", [MAIL, external_id("shop", "1")]) == {MAIL: ANN}
-    store.append(batch(recorded(ANN, 2, TIER), owners={MAIL: None}))
+    was_anns = {MAIL: ANN}
+    store.append(batch(recorded(ANN, 2, TIER), owners={MAIL: None}, owners_before=was_anns))
     assert store.owners("acme", [MAIL]) == {}
     store.append(batch(recorded(BOB, 1, REGISTERED), owners={MAIL: BOB}))
     assert store.owners("acme", [MAIL]) == {MAIL: BOB}
+    moved = batch(recorded(BOB, 2, TIER), owners={MAIL: ANN}, owners_before={MAIL: BOB})
+    store.append(moved)
+    assert store.owners("acme", [MAIL]) == {MAIL: ANN}
 
 
 def test_nothing_of_one_tenant_is_seen_by_another(store):
