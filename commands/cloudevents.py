@@ -4,6 +4,7 @@ The type is either an event's name (`case.opened.v1`: it happened over there) or
 (`case.open`: do it); both validate against the same model and obey the same rules.
 """
 
+import re
 from typing import Annotated, Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -18,6 +19,8 @@ Attribute = Annotated[
     str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
 
+Correlation = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
 
 class CloudEvent(BaseModel):
     """The attributes that we read; extensions that we do not know are let through unread."""
@@ -30,8 +33,8 @@ class CloudEvent(BaseModel):
     type: Attribute
     time: Instant | None = None
     datacontenttype: str | None = None
-    correlationid: Annotated[str, StringConstraints(max_length=200)] = ""
-    causationid: Annotated[str, StringConstraints(max_length=200)] = ""
+    correlationid: Correlation = ""
+    causationid: Correlation = ""
     data: dict[str, Any]
 
 
@@ -43,9 +46,8 @@ def read(message: object, tenant: str) -> Request:
         raise Rejected("message.invalid", in_words(error)) from None
     command = BY_EVENT.get(event.type) or BY_NAME.get(event.type)
     if command is None:
-        raise Rejected(
-            "message.type_unknown", f"Nothing is known about messages of type {event.type!r}."
-        )
+        sentence = f"Nothing is known about messages of type {as_name(event.type)}."
+        raise Rejected("message.type_unknown", sentence)
     try:
         asked = command.model_validate(event.data)
     except ValidationError as error:
@@ -67,6 +69,11 @@ def message_id(tenant: str, source: str, id_: str) -> str:
 def in_words(error: ValidationError) -> str:
     """Say what is wrong, field by field, without repeating what was sent."""
     faults = error.errors(include_input=False, include_url=False, include_context=False)
-    told = [f"{'.'.join(map(str, f['loc'])) or 'message'}: {f['msg']}" for f in faults[:5]]
+    told = [f"{'.'.join(map(as_name, f['loc'])) or 'message'}: {f['msg']}" for f in faults[:5]]
     more = f" (and {len(faults) - 5} more)" if len(faults) > 5 else ""
     return "; ".join(told) + more + "."
+
+
+def as_name(sent: int | str) -> str:
+    """Show a name that was sent, unless it is none: somebody may have put a value in its place."""
+    return str(sent) if re.fullmatch(r"[A-Za-z0-9._-]{1,60}", str(sent)) else "…"

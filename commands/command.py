@@ -84,7 +84,7 @@ MARKERS = ("customer", "customer_id", "lead", "case")
 def stream_id(tenant: str, kind: str, ref: str | Ref) -> str:
     """Name the stream of a lead or case; the same external id always leads to the same one."""
     if isinstance(ref, ByExternalId):
-        return str(uuid5(NAMESPACE_URL, f"crm:{tenant}/{kind}/{ref.system}/{ref.id}"))
+        return str(uuid5(NAMESPACE_URL, f"crm:{tenant}\x1f{kind}\x1f{ref.system}\x1f{ref.id}"))
     return str(ref)
 
 

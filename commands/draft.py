@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from commands.command import ByExternalId, Fact, Ref, stream_id
-from commands.ports import Kept, Request
+from commands.ports import Kept, Request, kept
 from commands.session import Session, Stream, after
 from domain import customer as customers
 from domain.case import Case
@@ -41,7 +41,7 @@ class Draft:
         for about, events in self.request.command.decide(self):
             for event in events:
                 self._happened(about.id, subject(about, events), event)
-        return tuple(Kept(e.id, e.type, e.stream, e.version) for e in self.events)
+        return tuple(map(kept, self.events))
 
     # ---- What a decision may look at -------------------------------------------------------------
 

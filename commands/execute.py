@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from commands.draft import Draft
-from commands.ports import Answer, Busy, Request, StaleStream, Verdict, Who
+from commands.ports import FACT, Answer, Busy, Request, StaleStream, Verdict, Who
 from commands.session import Ports, Session
 from domain.rejected import Rejected
 
@@ -26,7 +26,10 @@ def execute(requests: Sequence[Request], who: Who, ports: Ports) -> list[Verdict
         except StaleStream:
             time.sleep(random.uniform(0, PAUSE_MAX_SECONDS * attempt))  # noqa: S311 - not a secret
             continue
-        return [v._replace(token=token) if v.status == "accepted" else v for v in verdicts]
+        return [
+            v._replace(token=v.token or token) if v.status in ("accepted", "duplicate") else v
+            for v in verdicts
+        ]
     if len(requests) == 1:
         raise Busy("Others changed the same customer, lead or case at the same time; send again.")
     middle = len(requests) // 2
@@ -36,8 +39,8 @@ def execute(requests: Sequence[Request], who: Who, ports: Ports) -> list[Verdict
 def decide(request: Request, session: Session) -> Verdict:
     """Decide one request, unless it was here before: then its first answer is given again."""
     command, store = request.command, session.ports.store
-    fingerprint = b"" if command.is_fact else store.fingerprint(session.who.tenant, command)
-    first = session.answer(request.commandid)
+    fingerprint = FACT if command.is_fact else store.fingerprint(session.who.tenant, command)
+    first = session.answer(request)
     if first is not None:
         return again(first, fingerprint)
     draft = Draft(session, request)
@@ -48,7 +51,7 @@ def decide(request: Request, session: Session) -> Verdict:
             "conflict" if no.code.endswith(".conflict") else "rejected", no.code, no.sentence
         )
     if command.is_fact and not events:
-        return Verdict("duplicate")
+        return Verdict("duplicate", events=(session.fact(request.commandid),))
     session.keep(draft.events, draft.streams, draft.owners)
     if not command.is_fact:
         session.batch.answers[request.commandid] = Answer(fingerprint, events)

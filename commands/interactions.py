@@ -33,8 +33,10 @@ class RecordInteraction(Command, name="interaction.record", publishes="interacti
             message=self.message,
             about=about,
         )
-        fact = Fact(id=stream, subject=the.customer_id(self.customer))
-        return [(fact, record(known, interaction))]
+        happened = record(known, interaction)
+        if not happened:
+            return []  # whoever it was about then: the reference may lead to somebody else by now
+        return [(Fact(id=stream, subject=the.customer_id(self.customer)), happened)]
 
 
 INTERACTION_COMMANDS: tuple[type[Command], ...] = (RecordInteraction,)

@@ -149,7 +149,7 @@ class WinLead(Command, name="lead.win", publishes="lead.won.v1"):
         lead = the.lead(self.lead)
         won = rules.win(lead, self.value)
         customer = the.customer(lead.customer)
-        return [(lead, won), (customer, promote(customer, "friend"))]
+        return [(lead, won), (customer, promote(customer, "friend") if won else [])]
 
 
 class LoseLead(LeadCommand, name="lead.lose", publishes="lead.lost.v1"):

@@ -48,6 +48,11 @@ class Kept(NamedTuple):
     version: int
 
 
+def kept(recorded: Recorded[Event]) -> Kept:
+    """Tell what was kept."""
+    return Kept(recorded.id, recorded.type, recorded.stream, recorded.version)
+
+
 class Verdict(NamedTuple):
     """What became of a request. A read that shows `token` is at least as fresh as its events."""
 
@@ -66,6 +71,10 @@ class Answer(NamedTuple):
     token: int = 0
 
 
+FACT = b""
+"""The fingerprint of a fact: whether it is the same is seen by itself."""
+
+
 @dataclass(slots=True)
 class Batch:
     """What is kept in one transaction, or not at all."""
@@ -75,6 +84,8 @@ class Batch:
     answers: dict[str, Answer] = field(default_factory=dict)
     owners: dict[Identifier, str | None] = field(default_factory=dict)
     """Whom identifiers lead to from now on; None is nobody."""
+    owners_before: dict[Identifier, str] = field(default_factory=dict)
+    """Whom these led to until now, where they led to anybody."""
 
 
 class EventStore(Protocol):

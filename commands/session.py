@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from commands.command import Ref, State, stream_id
-from commands.ports import Answer, Batch, EventStore, Request, Who
+from commands.ports import FACT, Answer, Batch, EventStore, Kept, Request, Who, kept
 from domain import case, customer, lead
 from domain.case import Case
 from domain.customer import Customer
@@ -56,6 +56,7 @@ class Session:
         self._subjects: dict[str, str] = {}
         self._owners: dict[Identifier, str | None] = {}
         self._answers: Mapping[str, Answer] = {}
+        self._facts: dict[str, Kept] = {}
         self._pipelines: Mapping[str, Pipeline] | None = None
         self._read_ahead(requests)
 
@@ -83,9 +84,20 @@ class Session:
             self._pipelines = self.ports.store.pipelines(self.who.tenant)
         return self._pipelines
 
-    def answer(self, commandid: str) -> Answer | None:
-        """Give the first answer of a command that was here before."""
-        return self.batch.answers.get(commandid) or self._answers.get(commandid)
+    def answer(self, request: Request) -> Answer | None:
+        """Give the first answer of a request that was here before.
+
+        A fact has none and is known by its stream; a command may not use the id of a fact.
+        """
+        commandid = request.commandid
+        first = self.batch.answers.get(commandid) or self._answers.get(commandid)
+        if first is None and not request.command.is_fact and self.stream(commandid).version:
+            return Answer(FACT, ())
+        return first
+
+    def fact(self, stream: str) -> Kept:
+        """Give the fact that was kept under an id."""
+        return self._facts[stream]
 
     def keep(
         self,
@@ -94,29 +106,35 @@ class Session:
         owners: Mapping[Identifier, str | None],
     ) -> None:
         """Take over what a request has decided, so that the next one builds on it."""
+        for identifier in owners.keys() - self.batch.owners.keys():
+            before = self.owner(identifier)
+            if before is not None:
+                self.batch.owners_before[identifier] = before
         self.batch.events.extend(events)
         self.batch.owners.update(owners)
         self._streams.update(streams)
         self._owners.update(owners)
-        self._subjects.update((event.stream, event.subject) for event in events)
+        for event in events:
+            self._remember(event)
 
     def _read_ahead(self, requests: Sequence[Request]) -> None:
         """Read all that the requests name, in three questions whatever their number."""
-        commandids = [r.commandid for r in requests if not r.command.is_fact]
-        self._answers = self.ports.store.answers(self.who.tenant, commandids) if commandids else {}
         named = [pair for request in requests for pair in request.command.named()]
         self._ask_owners(
             ref.identifier()
             for kind, ref in named
             if isinstance(ref, Ref) and kind.startswith("customer")
         )
-        streams = {request.commandid for request in requests if request.command.is_fact}
+        streams = {request.commandid for request in requests}
         for kind, ref in named:
             if kind == "customer" and isinstance(ref, Ref):
                 streams.add(self._owners[ref.identifier()] or "")
             elif kind != "customer_id":
                 streams.add(stream_id(self.who.tenant, kind, ref))
         self._load(streams - {""})
+        # Last: a command whose effects are in the streams has its answer here, and is not judged
+        # by what it has changed itself.
+        self._answers = self.ports.store.answers(self.who.tenant, [r.commandid for r in requests])
 
     def _ask_owners(self, identifiers: Iterable[Identifier]) -> None:
         asked = set(identifiers) - self._owners.keys()
@@ -131,5 +149,10 @@ class Session:
             state = Stream(0, None)
             for recorded in stored.get(stream, ()):
                 state = after(stream, state, recorded.event)
-                self._subjects[stream] = recorded.subject
+                self._remember(recorded)
             self._streams[stream] = state
+
+    def _remember(self, recorded: Recorded[Event]) -> None:
+        self._subjects[recorded.stream] = recorded.subject
+        if recorded.stream == recorded.commandid:
+            self._facts[recorded.stream] = kept(recorded)

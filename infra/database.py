@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import orjson
@@ -66,12 +67,24 @@ def reach(url: str) -> None:
     Connection.connect(url, connect_timeout=parameters.get("connect_timeout", "5")).close()
 
 
+def without_password(url: str) -> str:
+    """Tell where a database is, without the secret."""
+    parameters = conninfo_to_dict(url)
+    return " ".join(f"{name}={held}" for name, held in parameters.items() if name != "password")
+
+
 @contextmanager
 def connect(url: str) -> Iterator[Conn]:
     """Open one connection of its own."""
     with Connection.connect(make_conninfo(url, options="-c timezone=UTC")) as conn:
         configure(conn)
         yield conn
+
+
+def forget_everything(conn: Conn) -> None:
+    """Drop all events, keys and read models: only for data that can be made again."""
+    conn.execute("SET client_min_messages TO warning")
+    conn.execute("DROP SCHEMA IF EXISTS crm, crm_keys, read CASCADE")
 
 
 def migrate(conn: Conn) -> list[str]:
@@ -82,13 +95,25 @@ def migrate(conn: Conn) -> list[str]:
         conn.execute("CREATE SCHEMA IF NOT EXISTS crm")
         conn.execute("CREATE TABLE IF NOT EXISTS crm.migration (name text PRIMARY KEY)")
         known = {name for (name,) in conn.execute("SELECT name FROM crm.migration")}
-        scripts = sorted(files("infra").joinpath("schema").iterdir(), key=lambda path: path.name)
-        for script in scripts:
-            if script.name.endswith(".sql") and script.name not in known:
+        for script in scripts():
+            if script.name not in known:
                 conn.execute(script.read_bytes())
                 conn.execute("INSERT INTO crm.migration VALUES (%s)", [script.name])
                 applied.append(script.name)
     return applied
+
+
+def scripts() -> list[Traversable]:
+    """Give the scripts that make the schema, in order."""
+    found = [p for p in files("infra").joinpath("schema").iterdir() if p.name.endswith(".sql")]
+    return sorted(found, key=lambda path: path.name)
+
+
+def unapplied(conn: Conn) -> list[str]:
+    """Tell which scripts the schema still needs; changes nothing."""
+    row = conn.execute("SELECT to_regclass('crm.migration') IS NOT NULL").fetchone()
+    names = conn.execute("SELECT name FROM crm.migration").fetchall() if row and row[0] else []
+    return [script.name for script in scripts() if (script.name,) not in names]
 
 
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}

@@ -164,11 +164,11 @@ def _url_when_ready(home: Path) -> str | None:
 def _shut_down(home: Path, programs: Path) -> None:
     """Stop the server; called with start.lock held and nobody using it."""
     command = [f"{programs}/pg_ctl", "stop", "-W", "-m"]
-    for tick in range(2500):
+    for tick in range(1500):
         if _is_free(home / "server.log") or not (home / "data").exists():
             return
         if tick % 100 == 0:  # again each second, as one just launched may not have its pid file yet
-            _run_as_server([*command, "fast" if tick < 2000 else "immediate"], home / "data")
+            _run_as_server([*command, "fast" if tick < 1000 else "immediate"], home / "data")
         time.sleep(0.01)
     _fail(f"The server in {home} could not be stopped.", home)
 

@@ -134,8 +134,8 @@ def event_of(name: str, data: dict[str, Any], opened: dict[str, Any], closed: Re
 
 
 def take(data: dict[str, Any], event: Event, group: str) -> bytes:
-    """Take a group's fields out of the clear data."""
-    fields = [field for field, its_group in event.personal.items() if its_group == group]
+    """Take a group's fields out of the clear data; those that are empty may stay in it."""
+    fields = [f for f, its in event.personal.items() if its == group and data[f] not in EMPTY]
     return orjson.dumps({field: data.pop(field) for field in fields})
 
 

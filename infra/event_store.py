@@ -137,11 +137,7 @@ class PostgresEventStore:
         """Lay out what is kept together with the events, as the arrays of `recorder.APPEND`."""
         if not batch.answers and not batch.owners:
             return None
-        digests = {
-            self._digest(batch.tenant, "\x1f".join(identifier)): owner
-            for identifier, owner in batch.owners.items()
-        }
-        claimed = {digest: owner for digest, owner in digests.items() if owner is not None}
+        claimed, moved, released = self._identifiers(batch)
         return {
             "commandids": list(batch.answers),
             "fingerprints": [answer.fingerprint for answer in batch.answers.values()],
@@ -150,8 +146,26 @@ class PostgresEventStore:
             ],
             "digests": list(claimed),
             "owners": list(claimed.values()),
-            "released": list(digests.keys() - claimed.keys()),
+            "moved": list(moved),
+            "new_owners": list(moved.values()),
+            "released": released,
         }
+
+    def _identifiers(self, batch: Batch) -> tuple[dict[bytes, str], dict[bytes, str], list[bytes]]:
+        """Tell which identifiers lead to somebody, to somebody else, and to nobody any more.
+
+        Only a claim can meet another writer's, and then its key tells; whoever moves or releases an
+        identifier changes the customer that it led to, and that customer's version tells.
+        """
+        claimed, moved, released = {}, {}, []
+        for identifier, owner in sorted(batch.owners.items()):
+            before = batch.owners_before.get(identifier)
+            digest = self._digest(batch.tenant, "\x1f".join(identifier))
+            if owner is None and before is not None:
+                released.append(digest)
+            elif owner is not None and owner != before:
+                (claimed if before is None else moved)[digest] = owner
+        return claimed, moved, released
 
     def _digest(self, tenant: str, text: str) -> bytes:
         secret = self._keyring.tenant_key(tenant).secret

@@ -42,6 +42,10 @@ WITH appended AS (
 ), claimed AS (
     INSERT INTO crm.identifier (tenant, digest, customer)
     SELECT %(tenant)s, * FROM unnest(%(digests)b::bytea[], %(owners)s::uuid[])
+), moved AS (
+    UPDATE crm.identifier i SET customer = m.customer
+    FROM unnest(%(moved)b::bytea[], %(new_owners)s::uuid[]) AS m (digest, customer)
+    WHERE i.tenant = %(tenant)s AND i.digest = m.digest
 ), released AS (
     DELETE FROM crm.identifier WHERE tenant = %(tenant)s AND digest = ANY(%(released)b::bytea[])
 )

@@ -44,7 +44,10 @@ def purchase_recorded(row: Row, _event: PurchaseRecorded, recorded: Recorded[Any
 
 @churn_alerts.on(SatisfactionRated)
 def satisfaction_rated(row: Row, event: SatisfactionRated, recorded: Recorded[Any]) -> Row:
-    return contact(row, recorded) | {"last_score": {"scale": event.scale, "score": event.score}}
+    score = {"scale": event.scale, "score": event.score, "at": recorded.time.isoformat()}
+    known = row["last_score"]
+    is_newest = known is None or score["at"] >= known["at"]
+    return contact(row, recorded) | {"last_score": score if is_newest else known}
 
 
 def contact(row: Row, recorded: Recorded[Any]) -> Row:

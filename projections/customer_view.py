@@ -4,10 +4,12 @@ One row per customer, holding only that customer's own facts. A merged customer'
 one that stands for it; reading follows the links, so an unmerge needs no repair.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from domain.catalogue import names
 from domain.customer import (
+    STAGES,
     ConsentGranted,
     ConsentWithdrawn,
     CustomerAbsorbed,
@@ -84,10 +86,17 @@ def identifier_removed(row: Row, event: IdentifierRemoved, _: Recorded[Any]) -> 
 
 @customer_view.on(ProfileChanged)
 def profile_changed(row: Row, event: ProfileChanged, recorded: Recorded[Any]) -> Row:
-    """Remember for each field the block that holds its newest value."""
-    block = closed(recorded, "identity")
-    changed = [f for f in event.personal if isinstance(getattr(event, f), Redacted)]
-    return row | {"profile": {**row["profile"], **dict.fromkeys(changed, block)}}
+    """Remember for each field the block that holds its newest value, if it still has one."""
+    gone = {"time": recorded.time.isoformat()}
+    block = closed(recorded, "identity") or gone
+    values = {field: getattr(event, field) for field in event.personal}
+    told = {
+        field: block if isinstance(value, Redacted) else gone
+        for field, value in values.items()
+        if value is not None
+    }
+    profile = newest(told, row["profile"], "time")
+    return row | {"profile": profile, "kind": event.kind or row["kind"]}
 
 
 @customer_view.on(StageChanged)
@@ -109,7 +118,8 @@ def consent_changed(
         "text_version": event.text_version,
         "since": recorded.time.isoformat(),
     }
-    return row | {"consents": {**row["consents"], f"{event.purpose}/{event.channel}": consent}}
+    stated = {f"{event.purpose}/{event.channel}": consent}
+    return row | {"consents": newest(stated, row["consents"], "since")}
 
 
 @customer_view.on(CustomerMerged)
@@ -163,8 +173,14 @@ def purchase_recorded(row: Row, event: PurchaseRecorded, recorded: Recorded[Any]
 
 @customer_view.on(SatisfactionRated)
 def satisfaction_rated(row: Row, event: SatisfactionRated, recorded: Recorded[Any]) -> Row:
-    rating = {"score": event.score, "at": recorded.time.isoformat()}
-    return row | {"satisfaction": {**row["satisfaction"], event.scale: rating}}
+    rated = {event.scale: {"score": event.score, "at": recorded.time.isoformat()}}
+    return row | {"satisfaction": newest(rated, row["satisfaction"], "at")}
+
+
+def newest(told: Mapping[Any, Row], known: dict[str, Row], when: str) -> dict[str, Row]:
+    """Take what was said last of each name, whatever came first; what is told wins a draw."""
+    newer = {n: t for n, t in told.items() if n not in known or t[when] >= known[n][when]}
+    return {**known, **newer}
 
 
 def latest(known: Any, at: Any) -> Any:  # noqa: ANN401 - two instants, the first may be missing
@@ -221,7 +237,10 @@ def combine(rows: list[Row]) -> Row:
     for row in others:
         shown |= {
             "identifiers": [*listed(shown["identifiers"]), *listed(row["identifiers"])],
-            "profile": {**row["profile"], **shown["profile"]},
+            "stage": max(shown["stage"], row["stage"], key=STAGES.index),
+            "tier": shown["tier"] or row["tier"],
+            "profile": {**row["profile"], **held(shown["profile"])},
+            "consents": newest(shown["consents"], row["consents"], "since"),
             "links": [*shown["links"], *row["links"]],
             "channels": added(shown["channels"], row["channels"]),
             "revenue": added(shown["revenue"], row["revenue"]),
@@ -230,10 +249,18 @@ def combine(rows: list[Row]) -> Row:
             "items": shown["items"] + row["items"],
             "last_contact_at": later(shown, row, "last_contact_at"),
             "last_purchase_at": later(shown, row, "last_purchase_at"),
-            "satisfaction": {**row["satisfaction"], **shown["satisfaction"]},
+            "satisfaction": newest(shown["satisfaction"], row["satisfaction"], "at"),
             "position": max(shown["position"], row["position"]),
         }
-    return shown | {"identifiers": listed(shown["identifiers"])}
+    return shown | {
+        "identifiers": listed(shown["identifiers"]),
+        "profile": held(shown["profile"]),
+    }
+
+
+def held(profile: dict[str, Row]) -> dict[str, Row]:
+    """Leave out what was taken back."""
+    return {field: block for field, block in profile.items() if "sealed" in block}
 
 
 def listed(identifiers: Any) -> list[Any]:  # noqa: ANN401 - numbered in a row, listed when shown

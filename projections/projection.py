@@ -93,6 +93,7 @@ def closed(recorded: Recorded[Any], group: str) -> Row | None:
     if group not in recorded.sealed:
         return None
     return {
+        "time": recorded.time.isoformat(),
         "sealed": recorded.sealed[group],
         "group": group,
         "id": recorded.id,

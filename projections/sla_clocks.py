@@ -60,16 +60,14 @@ sla_clocks = Projection(
 
 @sla_clocks.on(CaseOpened)
 def opened(row: Row, event: CaseOpened, recorded: Recorded[Any]) -> Row:
-    return due(
-        row
-        | {
-            "customer": event.customer,
-            "channel": event.channel,
-            "category": event.category,
-            "priority": event.priority,
-            "opened_at": recorded.time,
-        }
-    )
+    case = row | {
+        "customer": event.customer,
+        "channel": event.channel,
+        "category": event.category,
+        "priority": event.priority,
+        "opened_at": recorded.time,
+    }
+    return due(first_due(case))
 
 
 @sla_clocks.on(CaseCategorised)
@@ -78,8 +76,11 @@ def categorised(row: Row, event: CaseCategorised, _: Recorded[Any]) -> Row:
 
 
 @sla_clocks.on(CasePriorityChanged)
-def priority_changed(row: Row, event: CasePriorityChanged, _: Recorded[Any]) -> Row:
-    return due(row | {"priority": event.priority})
+def priority_changed(row: Row, event: CasePriorityChanged, recorded: Recorded[Any]) -> Row:
+    """An answer that was given keeps its target: a later change cannot break a promise kept."""
+    changed = due(row | {"priority": event.priority})
+    answered = row["first_answer_at"]
+    return first_due(changed) if answered is None or recorded.time < answered else changed
 
 
 @sla_clocks.on(CaseAssigned)
@@ -140,16 +141,16 @@ def linked(row: Row, _event: CaseLinked, _: Recorded[Any]) -> Row:
     return row
 
 
+def first_due(row: Row) -> Row:
+    """Set the deadline of the first answer from the priority and the opening."""
+    promised = TARGETS[row["priority"]].first_response
+    return row | {"first_answer_due": row["opened_at"] + promised}
+
+
 def due(row: Row) -> Row:
-    """Set the deadlines from the priority, the opening and the pauses so far."""
-    if row["opened_at"] is None:
-        return row
-    targets = TARGETS[row["priority"]]
-    paused = timedelta(seconds=row["paused_seconds"])
-    return row | {
-        "first_answer_due": row["opened_at"] + targets.first_response,
-        "resolution_due": row["opened_at"] + targets.resolution + paused,
-    }
+    """Set the deadline of the resolution from the priority, the opening and the pauses so far."""
+    promised = TARGETS[row["priority"]].resolution + timedelta(seconds=row["paused_seconds"])
+    return row | {"resolution_due": row["opened_at"] + promised}
 
 
 def unpaused(row: Row, at: datetime) -> Row:
@@ -162,19 +163,20 @@ def unpaused(row: Row, at: datetime) -> Row:
 
 # ---- Reading -------------------------------------------------------------------------------------
 
+# A deadline that has passed is missed, even if the case was closed or paused afterwards.
 VERDICT = """
-CASE WHEN {done} IS NOT NULL THEN CASE WHEN {done} <= {due} THEN 'met' ELSE 'breached' END
-     WHEN paused_since IS NOT NULL AND {pausable} THEN 'paused'
+CASE WHEN {done} <= {due} THEN 'met'
+     WHEN coalesce({done}, closed_at, {paused}, %(at)s::timestamptz) > {due} THEN 'breached'
      WHEN closed_at IS NOT NULL THEN 'cancelled'
-     WHEN %(at)s::timestamptz > {due} THEN 'breached'
+     WHEN {paused} IS NOT NULL THEN 'paused'
      ELSE 'running' END
 """
 
 CLOCKS = f"""
 SELECT *,
-    {VERDICT.format(done="first_answer_at", due="first_answer_due", pausable="false")}
+    {VERDICT.format(done="first_answer_at", due="first_answer_due", paused="NULL::timestamptz")}
         AS first_answer,
-    {VERDICT.format(done="resolved_at", due="resolution_due", pausable="true")} AS resolution
+    {VERDICT.format(done="resolved_at", due="resolution_due", paused="paused_since")} AS resolution
 FROM read.sla_clocks WHERE tenant = %(tenant)s
 """
 

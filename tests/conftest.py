@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -21,14 +22,17 @@ NUMBERS = count()
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_url() -> Iterator[str]:
     """A PostgreSQL server: the one in CRM_TEST_DATABASE_URL, or an embedded one."""
     given = os.environ.get("CRM_TEST_DATABASE_URL")
     if given:
         yield given
         return
-    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server.url
+    with TemporaryDirectory(prefix="crm-tests-", ignore_cleanup_errors=True) as directory:
+        # Run by root, the server has an account of its own, which must get there.
+        Path(directory).chmod(0o755)
+        with EmbeddedPostgres(Path(directory)) as server:
+            yield server.url
 
 
 @pytest.fixture(scope="session")

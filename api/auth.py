@@ -1,0 +1,84 @@
+"""Who may do what: every call shows a key, and the key alone says which tenant it is for."""
+
+from typing import NamedTuple
+
+from anyio import to_thread
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.problems import Problem
+from commands.ports import Who
+from infra.api_keys import ApiKeys, Role
+
+OPEN = frozenset({"/livez", "/readyz", "/metrics", "/docs", "/openapi.json"})
+"""What anybody may see: how the process is, and how to use it. Never a tenant's data."""
+
+MAY: dict[Role, frozenset[Role]] = {
+    "publish": frozenset({"publish"}),
+    "read": frozenset({"read"}),
+    "operate": frozenset({"publish", "read", "operate"}),
+}
+
+
+class Caller(NamedTuple):
+    """On whose behalf a call is made."""
+
+    tenant: str
+    key_id: str
+    role: Role
+
+    @property
+    def who(self) -> Who:
+        """As the write path wants to know it."""
+        return Who(self.tenant, f"key:{self.key_id}")
+
+
+def needed(method: str, path: str) -> Role:
+    """Say which role a call needs. A new route is closed: to read it needs `read`, else more."""
+    if path.startswith(("/v1/events", "/v1/commands/")):
+        return "publish"
+    if path.startswith("/v1/refused") or method not in ("GET", "HEAD"):
+        return "operate"
+    return "read"
+
+
+class Gate:
+    """Lets in who shows a key that may do what is asked; nobody else gets further."""
+
+    def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
+        self._app, self._keys = app, keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check the key of a call; what follows finds the caller in its state."""
+        if scope["type"] == "http" and scope["path"] not in OPEN:
+            caller = await self._caller(scope)
+            required = needed(scope["method"], scope["path"])
+            if required not in MAY[caller.role]:
+                raise Problem(
+                    403,
+                    "key.role",
+                    f"This key is for the role {caller.role}; this needs {required}.",
+                )
+            scope.setdefault("state", {})["caller"] = caller
+        await self._app(scope, receive, send)
+
+    async def _caller(self, scope: Scope) -> Caller:
+        shown = bearer(scope)
+        found = await to_thread.run_sync(self._keys.find, shown) if shown else None
+        if found is None:
+            sentence = (
+                "That key is not known, or has ended." if shown else "Show a key: Bearer crm_…."
+            )
+            raise Problem(
+                401, "key.unknown" if shown else "key.missing", sentence,
+                {"WWW-Authenticate": 'Bearer realm="crm"'},
+            )  # fmt: skip
+        return Caller(found.tenant, found.id, found.role)
+
+
+def bearer(scope: Scope) -> str:
+    """Take the key out of the Authorization header."""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, key = value.decode("latin-1").partition(" ")
+            return key.strip() if scheme.lower() == "bearer" else ""
+    return ""

@@ -1,0 +1,104 @@
+"""Looks at everything that could be wrong, and changes nothing."""
+
+import stat
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from infra.database import Conn, Pool, connect, pool, unapplied, unsafe_settings
+from infra.progress import Level, progress, refused
+from infra.runtime import database_url
+from infra.settings import Settings
+from infra.tables import Table
+from projections.catalogue import ALL
+
+POSTGRES_MIN = 15
+
+LEASES = """
+SELECT name, holder, epoch, expires_at > clock_timestamp() FROM crm.lease
+WHERE epoch > 0 OR name = 'sequencer' ORDER BY name
+"""
+
+
+class Finding(NamedTuple):
+    """What was looked at, how it is, and in which words. A fault is what cannot stay so."""
+
+    what: str
+    state: Literal["ok", "note", "fault"]
+    told: str
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at the master key, the database, its schema, and how far everything has come."""
+    yield master_key(settings)
+    with database_url(settings) as url:
+        with connect(url) as conn:
+            yield server(conn)
+            yield durability(conn)
+            missing = unapplied(conn)
+            if missing:
+                waiting = f"{', '.join(missing)} not applied yet; the next start does it."
+                yield Finding("schema", "note", waiting)
+                return
+            yield Finding("schema", "ok", "Up to date.")
+            yield from leases(conn)
+        with pool(url, size=1) as connections:
+            yield from flow(connections)
+
+
+def master_key(settings: Settings) -> Finding:
+    """Look at the file of the master key."""
+    path = settings.key_file
+    if not path.exists():
+        return Finding("master key", "note", f"{path} does not exist; the first start makes it.")
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        return Finding("master key", "fault", f"{path} can be read by others: chmod 600 it.")
+    return Finding("master key", "ok", f"{path}, readable by its owner alone.")
+
+
+def server(conn: Conn) -> Finding:
+    """Look at the version of PostgreSQL."""
+    number = conn.info.server_version
+    told = f"PostgreSQL {number // 10_000}.{number % 10_000}"
+    if number // 10_000 < POSTGRES_MIN:
+        return Finding("database", "fault", f"{told}; {POSTGRES_MIN} or newer is needed.")
+    return Finding("database", "ok", f"{told}.")
+
+
+def durability(conn: Conn) -> Finding:
+    """Look at the settings that keep what was acknowledged."""
+    faults = unsafe_settings(conn)
+    if faults:
+        return Finding("durability", "fault", " ".join(faults))
+    return Finding("durability", "ok", "What is acknowledged survives a crash.")
+
+
+def leases(conn: Conn) -> Iterator[Finding]:
+    """Look at who does what only one process may do."""
+    for name, holder, epoch, is_held in conn.execute(LEASES).fetchall():
+        if is_held:
+            yield Finding(name, "ok", f"Held by {holder}, epoch {epoch}.")
+        else:
+            yield Finding(name, "note", "Nobody does this at the moment; `crm up` would.")
+
+
+def flow(connections: Pool) -> Iterator[Finding]:
+    """Look at how far the log and the read models have come, and at what was refused."""
+    tables = {projection.name: Table(connections, projection) for projection in ALL}
+    now = progress(connections, tables)
+    waiting = f", {now.pending:,} more wait for their position" if now.pending else ""
+    yield Finding("log", "ok" if not now.pending else "note", f"{now.head:,} events{waiting}.")
+    yield from map(read_model, now.levels)
+    count, _ = refused(connections)
+    told = f"{count:,} messages were not kept; `crm refused list` tells why."
+    yield Finding("refused", "note", told) if count else Finding("refused", "ok", "Nothing.")
+
+
+def read_model(level: Level) -> Finding:
+    """Look at one read model."""
+    name = f"{level.projection} v{level.version}"
+    if level.parked:
+        return Finding(name, "note", f"{level.parked:,} rows are parked; see `crm parked list`.")
+    if level.lag_events:
+        behind = f"{level.lag_events:,} events and {level.lag_seconds:,.1f} s behind."
+        return Finding(name, "note", behind)
+    return Finding(name, "ok", f"Level, at position {level.position:,}.")
