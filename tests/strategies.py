@@ -67,6 +67,7 @@ def commands(*kinds: type[Command]) -> st.SearchStrategy[Command]:
 def story(seed: int, length: int, kinds: tuple[type[Command], ...] = ALL) -> World:
     """Ask random commands of a new world."""
     chance, world = Random(seed), World()
+    world.told = f"story({seed}, {length})"
     world.ask_all([(asked, "", None) for asked in PROLOGUE])
     for _ in range(length):
         asked, late = command(chance, kinds), chance.choice([None, 1, 60, 5000])

@@ -91,6 +91,10 @@ class World:
         self.ids = count(1)
         self.ports = Ports(store or MemoryStore(), lambda: self.now, self.new_id)
         self.who, self.keys = Who("acme", "tests"), Keys()
+        self.told = "World()"
+
+    def __repr__(self) -> str:
+        return self.told
 
     @property
     def store(self) -> MemoryStore:
