@@ -1,8 +1,9 @@
 """How answers look: aligned text for people, one JSON document for programs."""
 
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ NOTHING = "–"
 EMPTY: tuple[object, ...] = (None, "", {}, [], ())
 WIDTH_MAX = 60
 """How wide a column may be on a terminal; elsewhere nothing is cut."""
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
 NO_MINOR_UNIT = {"CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"}
 THREE_DIGITS = {"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"}
 
@@ -76,10 +78,17 @@ def lines(value: object) -> list[str]:
     if isinstance(value, dict):
         told = [f"{name} {text(held)}".rstrip() for name, held in value.items()]
     elif isinstance(value, (list, tuple)):
-        told = [text(held) for held in value]
+        told = [item(held) for held in value]
     else:
         told = [text(value)]
     return told or [NOTHING]
+
+
+def item(value: object) -> str:
+    """Tell one of several values of the same kind: their names would only repeat."""
+    if not isinstance(value, dict) or "redacted" in value:
+        return text(value)
+    return " ".join(text(held) for held in value.values() if held not in EMPTY)
 
 
 def text(value: object) -> str:
@@ -101,13 +110,15 @@ def text(value: object) -> str:
             return ", ".join(f"{name} {text(held)}" for name, held in value.items())
         case list() | tuple():
             return ", ".join(map(text, value))
+        case str() if INSTANT.match(value):
+            return when(datetime.fromisoformat(value))
         case _:
             return "".join(c if c.isprintable() else " " for c in str(value))
 
 
 def when(at: datetime) -> str:
     """Tell an instant to the second; it is UTC, as everything is."""
-    return at.strftime("%Y-%m-%d %H:%M:%S")
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def money(amount: int, currency: str) -> str:
