@@ -4,8 +4,10 @@ Destroying a data key forgets what was sealed under it, wherever the ciphertext 
 cached in the process for a minute at most.
 """
 
+import contextlib
 import hmac
 import os
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
@@ -49,16 +51,7 @@ class MasterKey:
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            try:
-                handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            except FileExistsError:
-                pass
-            else:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(AESGCM.generate_key(256))
-                    file.flush()
-                    os.fsync(file.fileno())
+            make_key_file(path)
         if path.stat().st_mode & 0o077:
             raise PermissionError(f"The master key {path} can be read by others: chmod 600 it.")
         self._cipher = AESGCM(path.read_bytes())
@@ -71,6 +64,24 @@ class MasterKey:
     def unwrap(self, wrapped: bytes, bound_to: bytes) -> bytes:
         """Decrypt a data key; raises `cryptography.exceptions.InvalidTag` if it is not ours."""
         return self._cipher.decrypt(wrapped[:12], wrapped[12:], bound_to)
+
+
+def make_key_file(path: Path) -> None:
+    """Make a master key, whole and on disk before it has its name; the first of several stays."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(AESGCM.generate_key(256))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(unfinished, path)
+    finally:
+        os.unlink(unfinished)
+    directory = os.open(path.parent, os.O_RDONLY)
+    os.fsync(directory)
+    os.close(directory)
 
 
 class Keyring:
