@@ -150,7 +150,7 @@ def seal(recorded: Recorded[Event], group: str, plain: bytes, keys: Keys) -> str
 
 def unseal(envelope: Mapping[str, Any], group: str, block: str, key: DataKey) -> dict[str, Any]:
     """Open a block; raises `BrokenSeal` when it is not this event's, or not whole."""
-    raw = urlsafe_b64decode(block)
+    raw = bytes_of(block)
     nonce = raw[17:29]
     if raw[:1] != VERSION or raw[1:17] != key.id or raw[29:45] != key.commit(nonce):
         raise BrokenSeal(f"Event {envelope['id']}: the {group} block has another key or format.")
@@ -160,6 +160,15 @@ def unseal(envelope: Mapping[str, Any], group: str, block: str, key: DataKey) ->
         raise BrokenSeal(f"Event {envelope['id']}: the {group} block was altered.") from error
     opened: dict[str, Any] = orjson.loads(plain)
     return opened
+
+
+def bytes_of(block: str) -> bytes:
+    """Read base64url; what is not exactly as it would be written gives nothing."""
+    try:
+        raw = urlsafe_b64decode(block)
+    except ValueError:
+        return b""
+    return raw if urlsafe_b64encode(raw).decode() == block else b""
 
 
 def associated_data(envelope: Mapping[str, Any], group: str) -> bytes:

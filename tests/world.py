@@ -5,6 +5,7 @@ promises.
 """
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from itertools import count
 from uuid import UUID
 
@@ -78,7 +79,7 @@ class Keys(dict):
     """A key for every slot, always the same."""
 
     def __missing__(self, slot: Slot) -> DataKey:
-        secret = f"{slot.subject}{slot.group}".encode().ljust(64)[-32:]
+        secret = sha256(f"{slot.subject}{slot.group}".encode()).digest()
         self[slot] = DataKey(secret[:16], secret, AESGCM(secret))
         return self[slot]
 
