@@ -160,8 +160,9 @@ def type_of(column: Column) -> object:
     return kind | None if column.new is None and kind is not Any else kind
 
 
-CustomerRow = row_of(customer_view, "CustomerRow")
-Customer = row_of(customer_view, "Customer", identifiers=list[dict[str, Any]], merged=list[Id])
+Identifiers = list[dict[str, Any]]
+CustomerRow = row_of(customer_view, "CustomerRow", identifiers=Identifiers)
+Customer = row_of(customer_view, "Customer", identifiers=Identifiers, merged=list[Id])
 Lead = row_of(sales_pipeline, "Lead")
 CaseRow = row_of(sla_clocks, "CaseRow")
 Case = row_of(sla_clocks, "Case", first_answer=str, resolution=str)
@@ -169,10 +170,18 @@ ChurnRow = row_of(churn_alerts, "ChurnRow")
 ChurnAlert = row_of(churn_alerts, "ChurnAlert", silent_days=float, usual_gap_days=float, reason=str)
 
 
+class Removed(Answer):
+    """A row that is gone."""
+
+    id: Id
+    position: int
+    removed: Literal[True]
+
+
 class Changes(Answer):
     """What changed, in order; ask again with `next`, for ever."""
 
-    items: list[CustomerRow | Lead | CaseRow | ChurnRow]  # type: ignore[valid-type]
+    items: list[CustomerRow | Lead | CaseRow | ChurnRow | Removed]  # type: ignore[valid-type]
     next: str
     caught_up: bool
 

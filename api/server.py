@@ -1,5 +1,6 @@
 """A server: the HTTP application, and the loops of some roles, in one process."""
 
+import signal
 import socket
 import threading
 from collections.abc import Collection, Iterator
@@ -19,15 +20,23 @@ log = structlog.get_logger()
 
 def serve(runtime: Runtime, roles: Collection[str] = ROLES) -> None:
     """Serve until a signal says stop: then no new calls are taken, and those in work answered."""
+    server = server_of(runtime)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn raises a signal again when it is done; the loops must have their time to stop, too.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     with listening(runtime) as listener, running(runtime, roles):
-        server_of(runtime).run([listener])
+        server.run([listener])
 
 
 @contextmanager
-def serving(runtime: Runtime) -> Iterator[str]:
+def serving(runtime: Runtime, roles: Collection[str] = ROLES) -> Iterator[str]:
     """Serve while the block lasts, and give the address: for whoever does more meanwhile."""
     server = server_of(runtime)
-    with listening(runtime) as listener, running(runtime):
+    with listening(runtime) as listener, running(runtime, roles):
         thread = threading.Thread(target=server.run, args=([listener],), name="http")
         thread.start()
         try:

@@ -5,7 +5,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from commands.command import ByEmail, ByExternalId, ByPhone, Change, Command, CustomerRef, Reader
+from commands.command import (
+    ByEmail,
+    ByExternalId,
+    ByPhone,
+    Change,
+    Command,
+    CustomerRef,
+    Reader,
+    Ref,
+)
 from domain import customer as rules
 from domain.customer import Customer, CustomerEvent, Kind, Relation, Scale, Stage
 from domain.rejected import Rejected
@@ -78,15 +87,20 @@ class AddIdentifier(
 
 
 class RemoveIdentifier(
-    CustomerCommand, name="customer.remove_identifier", publishes="customer.identifier_removed.v1"
+    Command, name="customer.remove_identifier", publishes="customer.identifier_removed.v1"
 ):
     """Let an identifier lead to nobody."""
 
+    customer: CustomerRef
     identifier: ByEmail | ByPhone | ByExternalId
 
-    def change(self, customer: Customer) -> list[CustomerEvent]:
-        """Say what happens to the customer."""
-        return rules.remove_identifier(customer, self.identifier.identifier())
+    def decide(self, the: Reader) -> list[Change]:
+        """Remove it, unless it leads to nobody already: that is no reason to meet a stranger."""
+        identifier = self.identifier.identifier()
+        if the.owner(identifier) is None:
+            return []
+        customer = the.customer(self.customer)
+        return [(customer, rules.remove_identifier(customer, identifier))]
 
 
 class ChangeProfile(
@@ -168,7 +182,10 @@ class MergeCustomer(Command, name="customer.merge", publishes="customer.merged.v
     reason: Label
 
     def decide(self, the: Reader) -> list[Change]:
-        """Change both, so that no two merges can cross."""
+        """Change both, so that no two merges cross; a mistyped name does not become somebody."""
+        for ref in (self.customer, self.into):
+            if isinstance(ref, Ref) and the.owner(ref.identifier()) is None:
+                raise Rejected("customer.unknown", "Both customers must be known to be merged.")
         customer, into = the.customer(self.customer), the.customer(self.into)
         merged, absorbed = rules.merge(customer, into, self.reason)
         return [(customer, merged), (into, absorbed)]

@@ -81,7 +81,9 @@ def fold(
             continue
         row = changed[key] if key in changed else known.get(key)
         try:
-            changed[key] = projection.apply(row, recorded)
+            following = projection.apply(row, recorded)
+            if following is not row:
+                changed[key] = following
         except Exception as error:
             told = isinstance(error, NotApplicable)  # other errors may quote personal data
             reason = str(error) if told else f"{type(error).__name__} in its handler"

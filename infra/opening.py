@@ -49,7 +49,8 @@ def open_event(event: Row, keys: Keys) -> Row:
         if "redacted" in opened:
             kind = EVENTS.get(event["type"])
             personal = kind.personal.items() if kind else ()
-            opened = {field: opened for field, its_group in personal if its_group == group}
+            missing = [field for field, its in personal if its == group and field not in data]
+            opened = dict.fromkeys(missing, opened)
         data |= opened
     return {name: value for name, value in event.items() if name not in ("sealed", "tenant")}
 

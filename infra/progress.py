@@ -15,12 +15,10 @@ SELECT (SELECT coalesce(max(position), 0) FROM crm.log) AS head,
        (SELECT expires_at > clock_timestamp() FROM crm.lease WHERE name = 'sequencer') AS led
 """
 LEVEL = """
-SELECT c.position,
-       (SELECT e.envelope FROM crm.log l JOIN crm.event e USING (seq)
-        WHERE l.position > c.position ORDER BY l.position LIMIT 1) AS next,
-       (SELECT count(*) FROM crm.parked p
-        WHERE p.projection = c.projection AND p.version = c.version) AS parked
-FROM crm.checkpoint c WHERE c.projection = %(projection)s AND c.version = %(version)s
+SELECT (SELECT e.envelope FROM crm.log l JOIN crm.event e USING (seq)
+        WHERE l.position > %(position)s ORDER BY l.position LIMIT 1) AS next,
+       (SELECT count(*) FROM crm.parked
+        WHERE projection = %(projection)s AND version = %(version)s) AS parked
 """
 REFUSED = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(first_at)), 0)::float8
@@ -51,19 +49,21 @@ class Progress(NamedTuple):
 
 
 def progress(pool: Pool, tables: dict[str, Table]) -> Progress:
-    """Measure how far everything has come, in one snapshot."""
-    with pool.connection() as conn, conn.transaction():
-        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    """Measure how far everything has come; the head last, so that nothing is ahead of it."""
+    reached = [(table, table.reached()) for table in tables.values()]
+    with pool.connection() as conn:
         row = conn.execute(HEAD).fetchone()
         head, pending, oldest, is_led = row or (0, 0, None, False)
-        levels = [level(conn, table, head + pending, oldest) for table in tables.values()]
+        levels = [level(conn, *each, head + pending, oldest) for each in reached]
     return Progress(head, pending, age(oldest), bool(is_led), levels)
 
 
-def level(conn: Conn, table: Table, true_head: int, oldest_pending: bytes | None) -> Level:
+def level(
+    conn: Conn, table: Table, position: int, true_head: int, oldest_pending: bytes | None
+) -> Level:
     """Measure how far one read model has come."""
-    row = conn.execute(LEVEL, table.arguments).fetchone()
-    position, waiting, parked = row or (0, None, 0)
+    row = conn.execute(LEVEL, {**table.arguments, "position": position}).fetchone()
+    waiting, parked = row or (None, 0)
     return Level(
         projection=table.projection.name,
         version=table.projection.version,

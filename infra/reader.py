@@ -15,6 +15,7 @@ from infra.as_of import AsOf
 from infra.keys import NOBODY
 from infra.opening import open_events, open_rows
 from infra.runtime import Runtime
+from infra.tables import Table
 from projections import churn_alerts, customer_history, customer_view, sales_pipeline, sla_clocks
 from projections.projection import Row
 
@@ -27,13 +28,17 @@ SELECT l.position FROM crm.event e LEFT JOIN crm.log l USING (seq)
 WHERE e.seq = %(seq)s AND e.tenant = %(tenant)s
 """
 
+# Rows that one batch removed share a position: a page never ends between them.
 CHANGES = """
-SELECT * FROM {table} WHERE tenant = %(tenant)s AND position > %(after)s
-ORDER BY position LIMIT %(limit)s
-"""
-LEVEL = """
-SELECT position AS checkpoint, (SELECT coalesce(max(position), 0) FROM crm.log) AS head
-FROM crm.checkpoint WHERE projection = %(projection)s AND version = %(version)s
+SELECT * FROM (
+    SELECT t.*, false AS removed FROM read.{table} t
+    WHERE tenant = %(tenant)s AND position > %(after)s AND position <= %(upto)s
+    UNION ALL
+    SELECT tenant, key, {nothing}, position, true FROM crm.removed
+    WHERE projection = %(projection)s AND version = %(version)s AND tenant = %(tenant)s
+      AND position > %(after)s AND position <= %(upto)s
+) AS changed
+ORDER BY position FETCH FIRST (%(limit)s) ROWS WITH TIES
 """
 
 
@@ -61,7 +66,7 @@ class Reader:
 
     def __init__(self, runtime: Runtime) -> None:
         self._pool, self._keyring, self._store = runtime.pool, runtime.keyring, runtime.store
-        self._tables = runtime.tables
+        self._tables, self._log = runtime.tables, runtime.events
 
     # ---- Customers -------------------------------------------------------------------------------
 
@@ -224,28 +229,25 @@ class Reader:
         position = rows[0]["position"]
         if position is None or read_model is None:
             return position is not None
-        return self._tables[read_model].position() >= int(position)
+        return self._tables[read_model].reached() >= int(position)
 
     def changes(self, tenant: str, read_model: str, after: int = 0, limit: int = 100) -> Changes:
         """Give the rows that changed after a position of the log, in the order of their changes.
 
-        Rows, checkpoint and head are read in one snapshot, and a row is written together with the
-        checkpoint that covers it: so whatever is not given yet has, or will get, a position beyond
-        `next`. A row that changes again moves forward and is given again.
+        How far the read model has come is asked first: whatever changes from then on, or has not
+        been given yet, has a position beyond `next`. A row that changes again moves forward and is
+        given again; one that was removed says so.
         """
-        table = self._tables[read_model]
-        query = CHANGES.format(table=f"read.{table.name}")
-        arguments = {"tenant": tenant, "after": after, "limit": limit + 1, **table.arguments}
-        with self._pool.connection() as conn, conn.transaction():
-            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            with conn.cursor(row_factory=dict_row) as cursor:
-                rows = cursor.execute(query, arguments).fetchall()
-                level = cursor.execute(LEVEL, table.arguments).fetchone() or {}
-        items = self._shown(tenant, rows[:limit])
-        if len(rows) > limit:
+        table, head = self._tables[read_model], self._log.head()
+        upto = max(after, table.reached())
+        asked = {"tenant": tenant, "after": after, "upto": upto, "limit": limit, **table.arguments}
+        columns = table.projection.columns.values()
+        nothing = ", ".join(f"NULL::{column.type}" for column in columns)
+        rows = self._rows(CHANGES.format(table=table.name, nothing=nothing), **asked)
+        items = self._shown(tenant, [as_change(table, row) for row in rows])
+        if len(rows) >= limit:
             return Changes(items, items[-1]["position"], caught_up=False)
-        checkpoint = level["checkpoint"]
-        return Changes(items, max(after, checkpoint), caught_up=checkpoint >= level["head"])
+        return Changes(items, upto, caught_up=upto >= head)
 
     # ---- How it is asked -------------------------------------------------------------------------
 
@@ -276,6 +278,15 @@ class Reader:
             {"id": row.pop("key")} | {name: plain(v) for name, v in row.items() if name != "tenant"}
             for row in open_rows(self._keyring, tenant, rows)
         ]
+
+
+def as_change(table: Table, row: Row) -> Row:
+    """Give a row as a feed shows it: that of a customer has its own facts alone."""
+    if row.pop("removed"):
+        return {"key": row["key"], "position": row["position"], "removed": True}
+    if table.projection is customer_view.customer_view:
+        return {name: v for name, v in customer_view.combine([row]).items() if name != "merged"}
+    return row
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - a value of any column

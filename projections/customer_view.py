@@ -86,16 +86,11 @@ def identifier_removed(row: Row, event: IdentifierRemoved, _: Recorded[Any]) -> 
 
 @customer_view.on(ProfileChanged)
 def profile_changed(row: Row, event: ProfileChanged, recorded: Recorded[Any]) -> Row:
-    """Remember for each field the block that holds its newest value, if it still has one."""
-    gone = {"time": recorded.time.isoformat()}
-    block = closed(recorded, "identity") or gone
-    values = {field: getattr(event, field) for field in event.personal}
-    told = {
-        field: block if isinstance(value, Redacted) else gone
-        for field, value in values.items()
-        if value is not None
-    }
-    profile = newest(told, row["profile"], "time")
+    """Remember for each field the block that holds its value; one that was taken back has none."""
+    told = {field for field in event.personal if getattr(event, field) is not None}
+    kept = {field: block for field, block in row["profile"].items() if field not in told}
+    closed_now = [field for field in told if isinstance(getattr(event, field), Redacted)]
+    profile = {**kept, **dict.fromkeys(sorted(closed_now), closed(recorded, "identity"))}
     return row | {"profile": profile, "kind": event.kind or row["kind"]}
 
 
@@ -239,7 +234,7 @@ def combine(rows: list[Row]) -> Row:
             "identifiers": [*listed(shown["identifiers"]), *listed(row["identifiers"])],
             "stage": max(shown["stage"], row["stage"], key=STAGES.index),
             "tier": shown["tier"] or row["tier"],
-            "profile": {**row["profile"], **held(shown["profile"])},
+            "profile": {**row["profile"], **shown["profile"]},
             "consents": newest(shown["consents"], row["consents"], "since"),
             "links": [*shown["links"], *row["links"]],
             "channels": added(shown["channels"], row["channels"]),
@@ -252,15 +247,7 @@ def combine(rows: list[Row]) -> Row:
             "satisfaction": newest(shown["satisfaction"], row["satisfaction"], "at"),
             "position": max(shown["position"], row["position"]),
         }
-    return shown | {
-        "identifiers": listed(shown["identifiers"]),
-        "profile": held(shown["profile"]),
-    }
-
-
-def held(profile: dict[str, Row]) -> dict[str, Row]:
-    """Leave out what was taken back."""
-    return {field: block for field, block in profile.items() if "sealed" in block}
+    return shown | {"identifiers": listed(shown["identifiers"])}
 
 
 def listed(identifiers: Any) -> list[Any]:  # noqa: ANN401 - numbered in a row, listed when shown

@@ -93,7 +93,6 @@ def closed(recorded: Recorded[Any], group: str) -> Row | None:
     if group not in recorded.sealed:
         return None
     return {
-        "time": recorded.time.isoformat(),
         "sealed": recorded.sealed[group],
         "group": group,
         "id": recorded.id,

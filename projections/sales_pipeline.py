@@ -152,9 +152,9 @@ SELECT {group} AS "group", currency,
        coalesce(sum(amount) FILTER (WHERE status = 'won'), 0)::bigint AS won_amount,
        coalesce(sum(amount * probability) FILTER (WHERE status = 'open') / 100, 0)::bigint
            AS weighted_amount,
-       round(100.0 * count(*) FILTER (WHERE status = 'won')
-           / nullif(count(*) FILTER (WHERE status IN ('won', 'lost')), 0), 2)::float8
-           AS win_rate_percent,
+       round(100.0 * sum(count(*) FILTER (WHERE status = 'won')) OVER whole_group
+           / nullif(sum(count(*) FILTER (WHERE status IN ('won', 'lost'))) OVER whole_group, 0),
+           2)::float8 AS win_rate_percent,
        round(avg(extract(epoch FROM %(at)s::timestamptz - stage_since) / 86400)
            FILTER (WHERE status = 'open'), 2)::float8 AS mean_days_in_stage,
        round(avg(extract(epoch FROM decided_at - captured_at) / 86400)
@@ -170,8 +170,9 @@ WHERE tenant = %(tenant)s
   AND (%(pipeline)s::text IS NULL OR pipeline = %(pipeline)s)
   AND (%(decided_from)s::timestamptz IS NULL OR decided_at >= %(decided_from)s)
   AND (%(decided_to)s::timestamptz IS NULL OR decided_at < %(decided_to)s)
-GROUP BY 1, 2 ORDER BY 1, 2
+GROUP BY 1, 2 WINDOW whole_group AS (PARTITION BY {group}) ORDER BY 1, 2
 """
+"""Amounts are per currency; the win rate is of the whole group: a lost lead may have no amount."""
 
 PAGE = """
 SELECT * FROM read.sales_pipeline

@@ -1,83 +1,137 @@
-"""Random commands, made from the types of their fields: a new command needs no line here."""
+"""Random commands, made from the types of their fields: a new command needs no line here.
 
+A story is made from a seed and a length, so a failing one is told, and shortened, by two numbers.
+"""
+
+import os
 from datetime import timedelta
+from random import Random
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 
+from commands.cases import OpenCase
 from commands.catalogue import ALL
-from commands.command import ByEmail, ByExternalId, Command
+from commands.command import ByEmail, ByExternalId, ByPhone, Command
+from commands.customers import RegisterCustomer
+from commands.leads import CaptureLead
 from domain.values import UUID_PATTERN, Label
-from tests.world import NOON
+from tests.world import NOON, World
 
+EXAMPLES = int(os.environ.get("CRM_TEST_EXAMPLES", "0"))
+"""How many random examples each property is tried with; 0 means few, and always the same ones."""
+
+SEEDS = st.integers(0, 2**32 - 1)
 LABEL_PATTERN = get_args(Label)[1].pattern
-UUIDS = [f"{n}0000000-0000-0000-0000-000000000000" for n in "12345"]
-WORDS = st.sampled_from(["new", "offer", "web", "gold", "red", "Zoë 🦊", "sales"])
-TEXTS = st.sampled_from(["", "Hello", "Zoë,\nfine.", "\u202e 🦊"])
-CUSTOMERS = st.one_of(
-    st.sampled_from(UUIDS[:2]),
-    st.sampled_from([ByEmail(email=f"{name}@example.org") for name in "abcd"]),
-    st.sampled_from([ByExternalId(system="shop", id=n) for n in "12"]),
-)
-THINGS = st.sampled_from([UUIDS[2], ByExternalId(system="desk", id="1"), UUIDS[0]])
+UUIDS = [f"{n}0000000-0000-0000-0000-000000000000" for n in "1234"]
+WORDS = ["new", "offer", "web", "gold", "red", "Zoë 🦊", "sales"]
+TEXTS = ["", "Hello", "Zoë,\nfine.", "\u202e 🦊"]
+DESK = ByExternalId(system="desk", id="1")
+NAMES = [
+    ByEmail(email="ann@example.org"),
+    ByEmail(email="bob@example.org"),
+    ByPhone(phone="+49 30 1"),
+    ByExternalId(system="shop", id="1"),
+]
+CUSTOMERS = [*UUIDS[:2], *NAMES]
+THINGS = [DESK, DESK, DESK, UUIDS[2], UUIDS[0]]
 REFS = {"customer": CUSTOMERS, "customer_id": CUSTOMERS, "lead": THINGS, "case": THINGS}
-INSTANTS = st.integers(-1000, 1000).map(lambda minutes: NOON + timedelta(minutes=minutes))
+PROLOGUE = (
+    *(RegisterCustomer(customer=uuid) for uuid in UUIDS[:2]),
+    CaptureLead(lead=DESK, customer=UUIDS[0], source="web"),
+    OpenCase(case=DESK, customer=UUIDS[0], channel="email"),
+)
 
 
-def commands(kinds: tuple[type[Command], ...] = ALL) -> st.SearchStrategy[Command]:
+def bounded(few: int) -> settings:
+    """The bounds of a property: fast and repeatable, unless `CRM_TEST_EXAMPLES` asks for more."""
+    return settings(
+        max_examples=EXAMPLES or few, derandomize=not EXAMPLES, deadline=None, database=None
+    )
+
+
+def stories(*kinds: type[Command], length: int = 30) -> st.SearchStrategy[World]:
+    """A world in which random commands were asked, some about what happened earlier."""
+    return st.builds(story, SEEDS, st.integers(0, length), st.just(kinds or ALL))
+
+
+def commands(*kinds: type[Command]) -> st.SearchStrategy[Command]:
     """Any command of the given kinds, about few customers, leads and cases, so that they meet."""
-    return st.one_of([model(kind) for kind in kinds])
+    return st.builds(lambda seed: command(Random(seed), kinds or ALL), SEEDS)
 
 
-def model(kind: type[BaseModel]) -> st.SearchStrategy[Any]:
-    """A model with each field of its type; what has a default is often left out."""
-    needed, optional = {}, {}
-    for name, field in kind.model_fields.items():
-        strategy = of(Annotated[(field.annotation, *field.metadata, None)])
-        (needed if field.is_required() else optional)[name] = strategy
-    return st.fixed_dictionaries(needed, optional=optional).map(lambda given: kind(**given))
+def story(seed: int, length: int, kinds: tuple[type[Command], ...] = ALL) -> World:
+    """Ask random commands of a new world."""
+    chance, world = Random(seed), World()
+    world.told = f"story({seed}, {length})"
+    world.ask_all([(asked, "", None) for asked in PROLOGUE])
+    for _ in range(length):
+        asked, late = command(chance, kinds), chance.choice([None, 1, 60, 5000])
+        world.ask(asked, at=world.now - timedelta(minutes=late) if late else None)
+    return world
 
 
-def of(annotation: Any) -> st.SearchStrategy[Any]:
-    """Values of a type."""
+def command(chance: Random, kinds: tuple[type[Command], ...] = ALL) -> Command:
+    """Make a command with each field of its type; what has a default is often left out."""
+    return model(chance, chance.choice(kinds))
+
+
+def model(chance: Random, kind: type[BaseModel]) -> Any:
+    """Make a model."""
+    return kind(
+        **{
+            name: value(chance, Annotated[(field.annotation, *field.metadata, None)])
+            for name, field in kind.model_fields.items()
+            if field.is_required() or chance.random() < 0.5
+        }
+    )
+
+
+def value(chance: Random, annotation: Any) -> Any:
+    """Make a value of a type."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return constrained(parts[0], list(flat(parts[1:])))
+        return constrained(chance, parts[0], list(flat(parts[1:])))
     if origin in (Union, UnionType):
-        return st.one_of([of(part) for part in parts])
+        return value(chance, chance.choice(parts))
     if origin is Literal:
-        return st.sampled_from(parts)
+        return chance.choice(parts)
     if origin is dict:
-        return st.dictionaries(of(parts[0]), of(parts[1]), max_size=3)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return model(annotation)
-    plain = {bool: st.booleans(), int: st.integers(-1, 12), type(None): st.none()}
-    return {**plain, str: TEXTS, AwareDatetime: INSTANTS}[annotation]
+        pairs = range(chance.randrange(3))
+        return {value(chance, parts[0]): value(chance, parts[1]) for _ in pairs}
+    if issubclass(annotation, ByEmail | ByPhone | ByExternalId):
+        return chance.choice([name for name in NAMES if isinstance(name, annotation)])
+    if issubclass(annotation, BaseModel):
+        return model(chance, annotation)
+    plain = {bool: [False, True], int: range(-1, 12), type(None): [None], str: TEXTS}
+    moments = [NOON + timedelta(minutes=minutes) for minutes in (-5000, 0, 1, 90)]
+    return chance.choice({**plain, AwareDatetime: moments}[annotation])
 
 
-def constrained(base: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
-    """Values of a type with constraints or a marker."""
+def constrained(chance: Random, base: Any, metadata: list[Any]) -> Any:
+    """Make a value of a type with constraints or a marker."""
     refs = [REFS[mark] for mark in metadata if isinstance(mark, str) and mark in REFS]
     patterns = [mark.pattern for mark in metadata if isinstance(mark, StringConstraints)]
     limits = [getattr(mark, end) for end in ("ge", "le") for mark in metadata if hasattr(mark, end)]
     if refs:
-        return refs[0]
-    if base is str and UUID_PATTERN in patterns:
-        return st.sampled_from(UUIDS)
-    if base is str and LABEL_PATTERN in patterns:
-        return WORDS
-    if base is str and patterns and "*" not in patterns[0]:
-        return st.from_regex(patterns[0], fullmatch=True)
+        return chance.choice(refs[0])
+    if patterns == [UUID_PATTERN]:
+        return chance.choice(UUIDS)
+    if patterns == [LABEL_PATTERN]:
+        return chance.choice(WORDS)
+    if patterns == [r"^[A-Z]{3}$"]:
+        return chance.choice(["EUR", "JPY"])
     if base is int and len(limits) == 2:
-        return st.sampled_from(limits) | st.integers(limits[0], min(limits[1], 12))
-    return of(base)
+        return chance.choice([*limits, *range(max(limits[0], 0), min(limits[1], 12))])
+    return value(chance, base)
 
 
 def flat(metadata: Any) -> Any:
-    """Constraints, also those that are wrapped in a `Field`."""
+    """Give the constraints, also those that are wrapped in a `Field`."""
     for mark in metadata:
         if isinstance(mark, FieldInfo):
             yield from flat(mark.metadata)

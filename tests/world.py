@@ -91,6 +91,10 @@ class World:
         self.ids = count(1)
         self.ports = Ports(store or MemoryStore(), lambda: self.now, self.new_id)
         self.who, self.keys = Who("acme", "tests"), Keys()
+        self.told, self.envelopes = "World()", []
+
+    def __repr__(self) -> str:
+        return self.told
 
     @property
     def store(self) -> MemoryStore:
@@ -112,10 +116,9 @@ class World:
 
     def history(self):
         """Everything that happened, as the log tells it: personal data sealed and closed."""
-        return [
-            decode(encode(recorded, self.keys), position)
-            for position, recorded in enumerate(self.store.log, 1)
-        ]
+        new = self.store.log[len(self.envelopes) :]
+        self.envelopes += [encode(recorded, self.keys) for recorded in new]
+        return [decode(envelope, position) for position, envelope in enumerate(self.envelopes, 1)]
 
     def state(self, stream: str):
         """What the events of a stream amount to."""

@@ -55,7 +55,7 @@ def population(world: World, customers: int) -> Process:
         person = Person(
             number=number,
             ref={"system": "web", "id": f"visitor-{number:06}"},
-            rhythm=world.random.triangular(10, 90, 30),
+            rhythm=world.random.triangular(14, 120, 45),
             silent_at=silence(world, at),
         )
         yield visit(world, person, at)

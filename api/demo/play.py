@@ -1,5 +1,6 @@
 """Plays a generated year through the real ingest, as if it were happening now."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 
@@ -9,9 +10,10 @@ from api.demo.story import STORY
 from api.demo.world import Sent
 from commands.ingest import Message, ingest
 from commands.ports import Verdict, Who
+from infra.progress import progress
 from infra.runtime import Runtime
 
-SLICE = timedelta(hours=8)
+SLICE = timedelta(hours=12)
 """How much of the year is taken in at once; what Ada sends is always taken in at once."""
 
 
@@ -41,3 +43,12 @@ def slices(year: Iterable[Sent]) -> Iterator[list[Sent]]:
             part = []
     if part:
         yield part
+
+
+def level(runtime: Runtime) -> None:
+    """Wait until everything that was kept is in every read model."""
+    while True:
+        now = progress(runtime.pool, runtime.tables)
+        if not any(level.lag_events for level in now.levels):
+            return
+        time.sleep(0.02)

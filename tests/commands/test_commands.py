@@ -137,6 +137,24 @@ def test_who_is_not_found_by_a_removed_identifier_is_a_stranger(world, ann_and_b
     assert changed.events[0].stream != ANN
 
 
+def test_nobody_is_met_just_to_be_left_without_a_name(world):
+    assert world.ask(RemoveIdentifier(customer=MAIL, identifier=MAIL)).events == ()
+    assert happened(world) == []
+
+
+def test_an_identifier_is_not_removed_from_somebody_who_does_not_have_it(world, ann_and_bob):
+    world.ask(AddIdentifier(customer=ANN, identifier=MAIL))
+    assert world.ask(RemoveIdentifier(customer=BOB, identifier=MAIL)).events == ()
+    assert MAIL.identifier() in world.state(ANN).identifiers
+
+
+def test_a_mistyped_name_is_not_merged_with(world, ann_and_bob):
+    for customer, into in ((ANN, MAIL), (MAIL, ANN)):
+        merge = MergeCustomer(customer=customer, into=into, reason="same")
+        Asking(world, merge).rejected("customer.unknown")
+    assert happened(world) == []
+
+
 def test_a_stranger_is_met_through_any_command_that_names_one(world):
     world.ask(WithdrawConsent(customer=MAIL, purpose="news", channel="email"))
     assert [type(event) for event in happened(world)] == [

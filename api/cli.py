@@ -1,0 +1,85 @@
+"""The `crm` command: every command, and what its exit code means.
+
+0: done. 1: a check failed or the request was refused. 2: wrong usage. 3: not found. 4: the database
+cannot be reached. What takes long to import is imported by the command that needs it.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import typer
+
+from api import cli_keys, cli_look, cli_refused, cli_run, cli_set_up
+from api.cli_common import FAILED, UNREACHABLE, Fault
+
+app = typer.Typer(
+    help="An event-sourced CRM back-end.",
+    epilog="Settings are environment variables CRM_…; `crm doctor` lists them.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": cli_run.demo,
+    "up": cli_run.up,
+    "import": cli_set_up.import_,
+    "history": cli_look.history,
+    "doctor": cli_set_up.doctor,
+    "api": cli_run.api,
+    "sequencer": cli_run.sequencer,
+    "follow": cli_run.follow,
+    "relay": cli_run.relay,
+    "inbound": cli_run.inbound,
+}
+GROUPS = {
+    "show": cli_look.show,
+    "projections": cli_look.projections,
+    "parked": cli_look.parked,
+    "refused": cli_refused.refused,
+    "pipelines": cli_set_up.pipelines,
+    "keys": cli_keys.keys,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name)
+
+
+def main() -> None:
+    """Run a command; every fault that can be expected is one sentence on stderr."""
+    try:
+        app()
+    except Fault as fault:
+        end(fault.exit_code, fault.sentence)
+    except Exception as error:
+        exit_code, sentence = told(error)
+        end(exit_code, sentence)
+
+
+def end(exit_code: int, sentence: str) -> NoReturn:
+    """Say why, and leave."""
+    sys.stderr.write(f"crm: {sentence}\n")
+    sys.exit(exit_code)
+
+
+def told(error: Exception) -> tuple[int, str]:
+    """Tell faults of what a command depends on from faults of ours, which keep their traceback."""
+    from domain.rejected import Rejected
+    from infra.database import DATABASE_AWAY
+    from infra.embedded import EmbeddedPostgresError
+    from infra.runtime import UnsafeDatabase
+
+    match error:
+        case Rejected():
+            return FAILED, f"{error.sentence} ({error.code})"
+        case UnsafeDatabase() | PermissionError():
+            return FAILED, str(error)
+        case EmbeddedPostgresError():
+            return UNREACHABLE, str(error)
+        case _ if isinstance(error, DATABASE_AWAY):
+            first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+            return UNREACHABLE, f"The database cannot be reached: {first}"
+    raise error

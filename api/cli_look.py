@@ -1,0 +1,249 @@
+"""Commands that show: a customer and its history, leads, cases, read models."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.cli_common import (
+    NOT_FOUND,
+    AsOf,
+    Effective,
+    Fault,
+    Json,
+    Limit,
+    Tenant,
+    as_of,
+    customer_id,
+    instant,
+    opened,
+    stream_of,
+)
+
+if TYPE_CHECKING:
+    from infra.reader import Reader
+
+Named = Annotated[
+    str, typer.Argument(metavar="CUSTOMER", help="An id, ada@example.org, +49…, or system:id.")
+]
+Referred = Annotated[str, typer.Argument(metavar="ID", help="An id, or system:id.")]
+
+show = typer.Typer(help="Show one customer, lead or case.", no_args_is_help=True)
+projections = typer.Typer(help="Look at the read models.", no_args_is_help=True)
+parked = typer.Typer(help="List rows that an event could not be applied to.", no_args_is_help=True)
+
+
+def history(
+    customer: Named,
+    *,
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", help="Only events of this name; may be repeated.")
+    ] = None,
+    at: AsOf = None,
+    effective: Effective = False,
+    limit: Limit = 1000,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what happened to a customer, event by event."""
+    from api.output import print_json
+    from infra.reader import Reader
+
+    known = as_of(instant(at), effective=effective, what="before")
+    with opened() as runtime:
+        tenant = tenant or runtime.settings.tenant
+        id_ = customer_id(runtime, tenant, customer)
+        asked = {"types": type_ or (), **known}
+        events = told(Reader(runtime), tenant, id_, limit, asked)
+    if as_json:
+        print_json(events)
+    else:
+        print_history(events, limit)
+
+
+def told(
+    reader: "Reader", tenant: str, id_: str, limit: int, asked: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Read page after page, up to the limit."""
+    events: list[dict[str, Any]] = []
+    after: str | None = ""
+    while after is not None and len(events) < limit:
+        size = min(500, limit - len(events))
+        page = reader.history(tenant, id_, after=after, limit=size, **asked)
+        if page is None:
+            raise Fault(NOT_FOUND, f"There is no customer {id_} of tenant {tenant}.")
+        events += page.items
+        after = page.next
+    return events
+
+
+def print_history(events: list[dict[str, Any]], limit: int) -> None:
+    """Print events, one a line; the time of learning only where it is not that of happening."""
+    from api.output import print_line, print_table, when
+
+    rows = [
+        (
+            event["position"],
+            when(datetime.fromisoformat(event["time"])),
+            late(event),
+            event["type"],
+            event["authid"],
+            facts(event["data"]),
+        )
+        for event in events
+    ]
+    columns = ("position", "happened (UTC)", "learned", "event", "by", "facts")
+    print_table(columns, rows, "Nothing is known of this time.")
+    if len(events) == limit:
+        print_line(f"These are the first {limit:,}; --limit shows more.")
+
+
+def late(event: dict[str, Any]) -> str:
+    """Tell how much later than it happened we learned of an event."""
+    moments = (datetime.fromisoformat(event[name]) for name in ("recordedtime", "time"))
+    learned, happened = moments
+    minutes = (learned - happened).total_seconds() / 60
+    if minutes < 1:
+        return "at once"
+    if minutes < 120:
+        return f"+{minutes:.0f} min"
+    return f"+{minutes / 60:.0f} h" if minutes < 48 * 60 else f"+{minutes / 1440:.0f} d"
+
+
+def facts(data: dict[str, Any]) -> str:
+    """Tell the facts of an event in one line; amounts of money as they are read."""
+    from api.output import money, text
+
+    return "  ".join(
+        f"{name}={money(**value) if is_money(value) else text(value)}"
+        for name, value in data.items()
+        if value not in (None, "", {}, [])
+    )
+
+
+def is_money(value: object) -> bool:
+    """Tell whether a value is an amount of money."""
+    return isinstance(value, dict) and set(value) == {"amount", "currency"}
+
+
+@show.command("customer")
+def show_customer(
+    customer: Named,
+    at: AsOf = None,
+    effective: Effective = False,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Show a customer, all channels taken together."""
+    from infra.reader import Reader
+
+    known = as_of(instant(at), effective=effective, what="at")
+    with opened() as runtime:
+        tenant = tenant or runtime.settings.tenant
+        id_ = customer_id(runtime, tenant, customer)
+        row = Reader(runtime).customer(tenant, id_, **known)
+    shown(row, f"No customer {customer} of tenant {tenant} was known then.", as_json=as_json)
+
+
+@show.command("lead")
+def show_lead(lead: Referred, tenant: Tenant = None, as_json: Json = False) -> None:
+    """Show a lead, with the time it spent in each stage."""
+    from infra.reader import Reader
+
+    with opened() as runtime:
+        tenant = tenant or runtime.settings.tenant
+        row = Reader(runtime).lead(tenant, stream_of(tenant, "lead", lead))
+    shown(row, f"There is no lead {lead} of tenant {tenant}.", as_json=as_json)
+
+
+@show.command("case")
+def show_case(
+    case: Referred, at: AsOf = None, tenant: Tenant = None, as_json: Json = False
+) -> None:
+    """Show a case, with its clocks as they stood at an instant."""
+    from infra.reader import Reader
+
+    with opened() as runtime:
+        tenant = tenant or runtime.settings.tenant
+        row = Reader(runtime).case(tenant, stream_of(tenant, "case", case), instant(at))
+    shown(row, f"There is no case {case} of tenant {tenant}.", as_json=as_json)
+
+
+def shown(row: dict[str, Any] | None, missing: str, *, as_json: bool) -> None:
+    """Print a row, field by field."""
+    from api.output import print_fields, print_json
+
+    if row is None:
+        raise Fault(NOT_FOUND, missing)
+    if as_json:
+        print_json(row)
+    else:
+        print_fields((name.replace("_", " "), value) for name, value in amounts(row))
+
+
+def amounts(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Show amounts of money as they are read."""
+    from api.output import money
+
+    for name, value in row.items():
+        if name == "revenue":
+            yield name, [money(amount, currency) for currency, amount in value.items()]
+        elif name == "amount" and value is not None:
+            yield name, money(value, row["currency"])
+        elif name != "currency":
+            yield name, value
+
+
+@projections.command("status")
+def projections_status(as_json: Json = False) -> None:
+    """Tell how far each read model has come."""
+    from api.output import print_json, print_table
+    from infra.progress import progress
+
+    with opened() as runtime:
+        now = progress(runtime.pool, runtime.tables)
+    head = now.head + now.pending
+    rows = [level._asdict() | {"head": head, "state": state(level)} for level in now.levels]
+    if as_json:
+        print_json(rows)
+        return
+    columns = ("projection", "version", "position", "head", "lag_events", "lag_seconds",
+               "state", "parked")  # fmt: skip
+    told = [[row[column] for column in columns] for row in rows]
+    print_table([column.replace("_", " ") for column in columns], told, "There are none.")
+
+
+def state(level: Any) -> str:  # noqa: ANN401 - its type takes long to import
+    """Tell in a word how a read model is doing."""
+    if level.parked:
+        return "parked rows"
+    return "level" if level.lag_events == 0 else "behind"
+
+
+@projections.command("list")
+def projections_list(as_json: Json = False) -> None:
+    """List the read models and the question that each answers."""
+    from api.output import print_json, print_table
+    from projections.catalogue import ALL
+
+    if as_json:
+        print_json([{"name": p.name, "version": p.version, "question": p.question} for p in ALL])
+    else:
+        rows = [(p.name, p.version, p.question) for p in ALL]
+        print_table(("projection", "version", "question"), rows, "There are none.")
+
+
+@parked.command("list")
+def parked_list(limit: Limit = 100, as_json: Json = False) -> None:
+    """List the rows whose events wait, and why."""
+    from api.output import print_json, print_table
+    from infra.parked import parked_rows
+
+    with opened() as runtime:
+        rows = parked_rows(runtime.pool, limit)
+    if as_json:
+        print_json(rows)
+    else:
+        columns = ("projection", "tenant", "key", "position", "event", "reason", "since (UTC)")
+        print_table(columns, rows, "Nothing is parked.")

@@ -1,0 +1,245 @@
+"""Who may do what: keys, roles, and that no tenant ever sees anything of another."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from starlette.routing import Route
+
+from api.auth import MAY, OPEN
+from api.docs import document
+from infra.api_keys import ApiKeys, Role
+from infra.runtime import Runtime
+
+ID = "0190a0a0-0000-7000-8000-000000000000"
+
+POLICY: dict[tuple[str, str], Role | None] = {
+    ("GET", "/livez"): None,
+    ("GET", "/readyz"): None,
+    ("GET", "/metrics"): None,
+    ("GET", "/docs"): None,
+    ("GET", "/openapi.json"): None,
+    ("POST", "/v1/events"): "publish",
+    ("POST", "/v1/commands/{name}"): "publish",
+    ("GET", "/v1/customers"): "read",
+    ("GET", "/v1/customers/{id}"): "read",
+    ("GET", "/v1/customers/{id}/history"): "read",
+    ("GET", "/v1/churn-alerts"): "read",
+    ("GET", "/v1/leads"): "read",
+    ("GET", "/v1/leads/{id}"): "read",
+    ("GET", "/v1/pipeline/summary"): "read",
+    ("GET", "/v1/cases"): "read",
+    ("GET", "/v1/cases/{id}"): "read",
+    ("GET", "/v1/sla/summary"): "read",
+    ("GET", "/v1/changes/{read_model}"): "read",
+    ("GET", "/v1/refused"): "operate",
+    ("POST", "/v1/refused/{id}/retry"): "operate",
+    ("DELETE", "/v1/refused/{id}"): "operate",
+}
+"""What every route needs. A new route fails a test until somebody decides here who may call it."""
+
+CLOSED = [(method, path, role) for (method, path), role in POLICY.items() if role is not None]
+
+
+def filled(path: str) -> str:
+    return (
+        path.replace("{id}", ID)
+        .replace("{name}", "customer.register")
+        .replace("{read_model}", "customer_view")
+    )
+
+
+def routes(app: Any) -> set[tuple[str, str]]:
+    """Every route, however it was put there; a GET answers HEAD, too."""
+    found: set[tuple[str, str]] = set()
+    pending = list(app.routes)
+    while pending:
+        route = pending.pop()
+        if isinstance(route, (Route, APIRoute)):
+            found |= {(method, route.path) for method in route.methods or () if method != "HEAD"}
+        else:
+            pending.extend(getattr(route, "original_router", route).routes)
+    return found
+
+
+def test_every_route_has_a_policy(client: Any) -> None:
+    assert routes(client.app) == set(POLICY)
+
+
+def test_only_what_is_declared_open_is_open() -> None:
+    assert {path for (_, path), role in POLICY.items() if role is None} == OPEN
+
+
+@pytest.mark.parametrize(("method", "path", "needed"), CLOSED)
+def test_a_role_may_do_what_is_its_own_and_nothing_else(
+    caller: Any, method: str, path: str, needed: Role
+) -> None:
+    for role, may in MAY.items():
+        answer = caller(role).call(method, filled(path))
+        if needed in may:
+            assert answer.status_code not in (401, 403), (role, answer.text)
+        else:
+            assert (answer.status_code, answer.json()["code"]) == (403, "key.role")
+            assert needed in answer.json()["detail"]
+
+
+def test_roles_may_do_different_things() -> None:
+    assert MAY["publish"] & MAY["read"] == set()
+    assert MAY["operate"] == {"publish", "read", "operate"}
+
+
+@pytest.mark.parametrize(("method", "path", "needed"), CLOSED)
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        (None, "key.missing"),
+        ("", "key.missing"),
+        ("Basic Y3JtOmNybQ==", "key.missing"),
+        ("Bearer", "key.missing"),
+        ("Bearer crm_000000000000_" + "a" * 43, "key.unknown"),
+        ("Bearer x\x00y", "key.unknown"),
+    ],
+)
+def test_nobody_gets_in_without_a_key(
+    client: Any, method: str, path: str, needed: Role, header: str | None, code: str
+) -> None:
+    headers = {} if header is None else {"Authorization": header}
+    answer = client.request(method, filled(path), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (401, code)
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/v1/nothing", "/livez/x", "//livez"])
+def test_what_is_not_there_is_not_told_to_anybody(client: Any, path: str) -> None:
+    assert client.request("GET", path).status_code == 401
+
+
+@pytest.mark.parametrize("path", sorted(OPEN))
+def test_what_is_open_holds_nothing_of_a_tenant(acme: Any, path: str) -> None:
+    acme.register("ann@example.org", full_name="Annabel")
+    answer = acme.client.get(path)
+    assert answer.status_code in (200, 503)
+    assert acme.tenant not in answer.text
+    assert "Annabel" not in answer.text
+
+
+def test_a_revoked_key_is_shut_out(
+    acme: Any, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert acme.get("/v1/leads").status_code == 200
+    ApiKeys(runtime.pool).revoke(acme.key.split("_")[1])
+    monkeypatch.setattr("infra.api_keys.CACHE_SECONDS", 0.0)
+    assert acme.get("/v1/leads").status_code == 401
+
+
+# ---- Tenants -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def theirs(acme: Any, catch_up: Callable[[], int]) -> dict[str, str]:
+    """What another tenant has: one of everything, all under ids that we know."""
+    desk = {"system": "desk", "id": "1"}
+    ann = {"email": "ann@example.org"}
+    customer = acme.register("ann@example.org")
+    opened = acme.command("case.open", case=desk, customer=ann, channel="mail")
+    captured = acme.command("lead.capture", lead=desk, customer=ann, source="web")
+    for day in (1, 2, 3):
+        acme.command("interaction.record", customer=ann, channel="web", kind="visit",
+                     time=f"2025-01-0{day}T00:00:00Z")  # fmt: skip
+    acme.post("/v1/events", json={"id": "1", "source": "s", "type": "nothing", "data": {}})
+    catch_up()
+    return {
+        "customer": customer,
+        "case": opened["events"][-1]["stream"],
+        "lead": captured["events"][-1]["stream"],
+        "refused": acme.items("/v1/refused")[0]["id"],
+        "token": captured["token"],
+        "changes": acme.get("/v1/changes/customer_view").json()["next"],
+    }
+
+
+LISTINGS = [
+    "/v1/customers", "/v1/customers?email=ann@example.org", "/v1/leads", "/v1/cases",
+    "/v1/pipeline/summary", "/v1/sla/summary", "/v1/churn-alerts", "/v1/refused",
+    "/v1/changes/customer_view", "/v1/changes/sales_pipeline", "/v1/changes/sla_clocks",
+    "/v1/changes/churn_alerts", "/v1/leads?customer={customer}", "/v1/cases?customer={customer}",
+]  # fmt: skip
+SINGLES = [
+    "/v1/customers/{customer}", "/v1/customers/{customer}?effective_at=2030-01-01T00:00:00Z",
+    "/v1/customers/{customer}/history", "/v1/leads/{lead}", "/v1/cases/{case}",
+]  # fmt: skip
+
+
+def test_a_tenant_sees_its_own(acme: Any, theirs: dict[str, str]) -> None:
+    """The control: without it, the tests below would pass on an empty database."""
+    for path in LISTINGS:
+        assert acme.items(path.format(**theirs)), path
+    for path in SINGLES:
+        assert acme.get(path.format(**theirs)).status_code == 200, path
+
+
+def test_a_tenant_sees_nothing_of_another(caller: Any, theirs: dict[str, str]) -> None:
+    other = caller()
+    for path in LISTINGS:
+        assert other.items(path.format(**theirs)) == [], path
+    for path in SINGLES:
+        assert other.get(path.format(**theirs)).status_code == 404, path
+
+
+def test_every_read_is_part_of_the_matrix(client: Any) -> None:
+    read = {path for (method, path) in POLICY if method == "GET" and path not in OPEN}
+    tried = {path.split("?")[0] for path in (*LISTINGS, *SINGLES)}
+    names = {"{customer}": "{id}", "{lead}": "{id}", "{case}": "{id}"}
+    for ours, theirs_ in names.items():
+        tried = {path.replace(ours, theirs_) for path in tried}
+    tried = {"/v1/changes/{read_model}" if "/changes/" in path else path for path in tried}
+    assert tried == read
+
+
+def test_a_tenant_changes_nothing_of_another(
+    caller: Any, theirs: dict[str, str], counts: Any
+) -> None:
+    other, before = caller(), counts()
+    message = f"/v1/refused/{theirs['refused']}"
+    assert other.post(f"{message}/retry").status_code == 404
+    assert other.call("DELETE", message).status_code == 404
+    for name, fields in (
+        ("customer.assign_tier", {"customer": theirs["customer"], "tier": "gold"}),
+        ("case.close", {"case": theirs["case"]}),
+        ("lead.win", {"lead": theirs["lead"]}),
+    ):
+        answer = other.post(f"/v1/commands/{name}", json=fields)
+        assert answer.status_code == 422
+        assert answer.json()["code"].endswith(".unknown")
+    assert counts() == before
+
+
+def test_the_same_identifier_and_id_are_somebody_else_for_another_tenant(
+    acme: Any, caller: Any, theirs: dict[str, str], catch_up: Callable[[], int]
+) -> None:
+    other = caller()
+    desk = {"system": "desk", "id": "1"}
+    opened = other.command(
+        "case.open", case=desk, customer={"email": "ann@example.org"}, channel="x"
+    )
+    assert opened["status"] == "accepted"
+    catch_up()
+    [ann] = other.items("/v1/customers")
+    assert ann["id"] != theirs["customer"]
+    assert [case["channel"] for case in acme.items("/v1/cases")] == ["mail"]
+
+
+def test_a_token_of_another_tenant_is_as_unknown_as_none_at_all(
+    caller: Any, theirs: dict[str, str]
+) -> None:
+    answer = caller().get("/v1/leads", headers={"X-Read-At-Least": theirs["token"]})
+    assert (answer.status_code, answer.json()["code"]) == (400, "token.unknown")
+
+
+def test_openapi_says_the_same(client: Any) -> None:
+    told = document(client.app)
+    for (method, path), role in POLICY.items():
+        operation = told["paths"].get(filled(path) if "{name}" in path else path, {})
+        if role is not None:
+            assert operation[method.lower()]["x-role"] == role
