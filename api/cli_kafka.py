@@ -10,16 +10,7 @@ from api.cli_run import loop, need_kafka
 if TYPE_CHECKING:
     from infra.runtime import Runtime
 
-topics = typer.Typer(help="The topics on Kafka: set them up, compare them with the store.")
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add these commands."""
-    for command in (relay, inbound, announce):
-        app.command()(command)
-    topics.command()(apply)
-    topics.command()(verify)
-    app.add_typer(topics, name="topics", no_args_is_help=True)
+topics = typer.Typer(help="Set up the topics on Kafka, compare them.", no_args_is_help=True)
 
 
 def relay(
@@ -28,7 +19,7 @@ def relay(
         typer.Option("--from", min=0, max=0, help="0: fill the topic again from the beginning."),
     ] = None,
 ) -> None:
-    """Run the relay alone: it publishes the log to Kafka; a second one stands by."""
+    """Run the relay to Kafka alone; a second one stands by."""
     with opened("INFO") as runtime:
         need_kafka(runtime)
         if from_ is not None:
@@ -37,19 +28,20 @@ def relay(
 
 
 def inbound() -> None:
-    """Run the inbound consumer alone: it takes in what channels produce to Kafka."""
+    """Run the consumer of inbound Kafka messages alone."""
     with opened("INFO") as runtime:
         need_kafka(runtime)
         loop(runtime, ["inbound"])
 
 
 def announce() -> None:
-    """Run the announcers alone: they keep the compacted topics of the read models."""
+    """Run the announcers of the read models' compacted topics alone."""
     with opened("INFO") as runtime:
         need_kafka(runtime)
         loop(runtime, ["announce"])
 
 
+@topics.command()
 def apply(
     *,
     dry_run: Annotated[
@@ -80,6 +72,7 @@ def apply(
         print_table(("topic", "action", "details"), changes, empty="No topics.")
 
 
+@topics.command()
 def verify(*, json: Json = False) -> None:
     """Compare the log's topic with the store, record by record; exit code 1 on any difference."""
     from dataclasses import asdict
