@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from api import cli_keys, cli_look, cli_refused, cli_run, cli_set_up
+from api import cli_kafka, cli_keys, cli_look, cli_refused, cli_run, cli_set_up
 from api.cli_common import FAILED, UNREACHABLE, Fault
 
 app = typer.Typer(
@@ -31,8 +31,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "api": cli_run.api,
     "sequencer": cli_run.sequencer,
     "follow": cli_run.follow,
-    "relay": cli_run.relay,
-    "inbound": cli_run.inbound,
+    "relay": cli_kafka.relay,
+    "inbound": cli_kafka.inbound,
+    "announce": cli_kafka.announce,
 }
 GROUPS = {
     "show": cli_look.show,
@@ -41,6 +42,7 @@ GROUPS = {
     "refused": cli_refused.refused,
     "pipelines": cli_set_up.pipelines,
     "keys": cli_keys.keys,
+    "topics": cli_kafka.topics,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)

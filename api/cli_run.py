@@ -47,20 +47,6 @@ def follow(
         loop(replace(runtime, tables=tables), ["follow"])
 
 
-def relay() -> None:
-    """Run the relay to Kafka alone."""
-    with opened("INFO") as runtime:
-        need_kafka(runtime)
-        loop(runtime, ["relay"])
-
-
-def inbound() -> None:
-    """Run the consumer of inbound Kafka messages alone."""
-    with opened("INFO") as runtime:
-        need_kafka(runtime)
-        loop(runtime, ["inbound"])
-
-
 def demo(
     *,
     check: Annotated[

@@ -157,7 +157,9 @@ class PostgresEventStore:
         Only a claim can meet another writer's, and then its key tells; whoever moves or releases an
         identifier changes the customer that it led to, and that customer's version tells.
         """
-        claimed, moved, released = {}, {}, []
+        claimed: dict[bytes, str] = {}
+        moved: dict[bytes, str] = {}
+        released: list[bytes] = []
         for identifier, owner in sorted(batch.owners.items()):
             before = batch.owners_before.get(identifier)
             digest = self._digest(batch.tenant, "\x1f".join(identifier))
