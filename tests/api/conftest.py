@@ -5,15 +5,19 @@ Every test is a tenant of its own, so none sees anything of another: they prove 
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from api.http import create_app
+from api.server import serving
 from consumers.follow import advance
 from infra.api_keys import ApiKeys, Role
 from infra.runtime import Runtime, open_runtime
@@ -27,7 +31,7 @@ TABLES = ("event", "command", "identifier", "refused")
 class Caller:
     """Somebody with a key."""
 
-    def __init__(self, client: TestClient, tenant: str, key: str) -> None:
+    def __init__(self, client: Any, tenant: str, key: str) -> None:
         self.client, self.tenant, self.key = client, tenant, key
         self._commands = count()
 
@@ -60,22 +64,52 @@ class Caller:
         return str(done["events"][0]["stream"])
 
 
-@pytest.fixture(scope="session")
-def runtime(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    """Everything a process needs, on one database for all these tests."""
-    name = f"crm_test_api_{os.getpid()}"
+@contextmanager
+def opened(server_url: str, name: str, directory: Path) -> Iterator[Runtime]:
+    """Everything a process needs, on a database of its own that lives as long as the block."""
+    settings = Settings(
+        database_url=make_conninfo(server_url, dbname=name),
+        directory=directory,
+        port=0,
+        read_wait_seconds=0.2,
+    )
     with psycopg.connect(server_url, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {name}")
-        settings = Settings(
-            database_url=make_conninfo(server_url, dbname=name),
-            directory=tmp_path_factory.mktemp("crm"),
-            read_wait_seconds=0.2,
-        )
         try:
-            with open_runtime(settings) as opened:
-                yield opened
+            with open_runtime(settings) as runtime:
+                yield runtime
         finally:
             conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def runtime(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    """One runtime for all these tests. Nothing runs in the background."""
+    directory = tmp_path_factory.mktemp("crm")
+    with opened(server_url, f"crm_test_api_{os.getpid()}", directory) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="session")
+def live(
+    server_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Runtime, str]]:
+    """A server with all its loops, at an address; and its runtime, to look behind it."""
+    directory = tmp_path_factory.mktemp("live")
+    with (
+        opened(server_url, f"crm_test_live_{os.getpid()}", directory) as runtime,
+        serving(runtime) as address,
+    ):
+        yield runtime, address
+
+
+@pytest.fixture
+def live_caller(live: tuple[Runtime, str]) -> Iterator[Caller]:
+    """An operator of a new tenant, who calls over the network."""
+    runtime, address = live
+    tenant = next(TENANTS)
+    with httpx2.Client(base_url=address) as client:
+        yield Caller(client, tenant, ApiKeys(runtime.pool).create(tenant, "operate"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,129 @@
+"""The server itself: over a real socket, in a process of its own, told to stop by a signal."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from time import sleep
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from api.bodies import BODY_MAX
+from api.server import serving
+from infra.api_keys import ApiKeys
+
+SERVE = """
+import sys
+from pathlib import Path
+from api.server import serve
+from infra.runtime import open_runtime
+from infra.settings import Settings
+settings = Settings(database_url=sys.argv[1], directory=Path(sys.argv[2]), port=0)
+with open_runtime(settings) as runtime:
+    serve(runtime)
+print("closed", flush=True)
+"""
+
+
+def test_it_listens_on_loopback_alone_by_default(live: Any) -> None:
+    assert urlsplit(live[1]).hostname == "127.0.0.1"
+
+
+def test_a_body_that_never_ends_is_cut_off(live_caller: Any) -> None:
+    def endless() -> Any:
+        for _ in range(200):
+            yield b" " * 100_000
+
+    try:
+        answer = live_caller.post(
+            "/v1/events", content=endless(), headers={"Content-Type": "application/json"}
+        )
+    except (httpx2.WriteError, httpx2.RemoteProtocolError):
+        return  # the connection was closed while we were still sending
+    assert (answer.status_code, answer.json()["code"]) == (413, "body.too_large")
+
+
+def test_a_body_that_is_announced_too_large_is_refused_at_once(live_caller: Any, live: Any) -> None:
+    place = urlsplit(live[1])
+    with socket.create_connection((place.hostname, place.port), timeout=10) as wire:
+        wire.sendall(
+            f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {live_caller.key}\r\n"
+            f"Content-Length: {BODY_MAX + 1}\r\n\r\n".encode()
+        )
+        assert wire.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_large_batch_is_taken_in(live_caller: Any) -> None:
+    batch = [
+        {"id": str(number), "source": "s", "type": "interaction.record",
+         "data": {"customer": {"email": f"c{number % 50}@example.org"}, "channel": "web",
+                  "kind": "visit"}}
+        for number in range(2500)
+    ]  # fmt: skip
+    answer = live_caller.post("/v1/events", json=batch, timeout=60)
+    assert answer.status_code == 207
+    assert {item["status"] for item in answer.json()["items"]} == {"accepted"}
+
+
+def test_whoever_hangs_up_leaves_nothing_behind(live_caller: Any, live: Any) -> None:
+    place = urlsplit(live[1])
+    with socket.create_connection((place.hostname, place.port), timeout=10) as wire:
+        wire.sendall(
+            f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {live_caller.key}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n[".encode()
+        )
+        sleep(0.1)
+    assert live_caller.items("/v1/refused") == []
+
+
+def test_a_call_in_work_is_answered_before_the_end(
+    runtime: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from infra.reader import Listing, Reader  # noqa: PLC0415
+
+    begun = threading.Event()
+
+    def slow(*_: object, **__: object) -> Listing:
+        begun.set()
+        sleep(0.3)
+        return Listing([], None)
+
+    monkeypatch.setattr(Reader, "leads", slow)
+    key = ApiKeys(runtime.pool).create("acme", "read")
+    answers: list[int] = []
+
+    def call(address: str) -> None:
+        headers = {"Authorization": f"Bearer {key}"}
+        answers.append(httpx2.get(f"{address}/v1/leads", headers=headers).status_code)
+
+    with serving(runtime, roles=()) as address:
+        thread = threading.Thread(target=call, args=(address,))
+        thread.start()
+        assert begun.wait(10)
+    thread.join()
+    assert answers == [200]
+
+
+def test_a_signal_stops_everything_in_order(database_url: str, tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", SERVE, database_url, str(tmp_path / "crm")]
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "."}
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if "service.started" in line:
+                    break
+            process.send_signal(signal.SIGTERM)
+            told = process.stdout.read()
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "service.stopped" in told
+    assert "closed" in told
