@@ -69,7 +69,8 @@ def kafka_loops(
 
     names = TopicNames(runtime.settings.kafka_prefix)
     if "relay" in roles:
-        publication = Publication(runtime.pool, bootstrap, holder(), names.events)
+        replicas = runtime.settings.kafka_replicas
+        publication = Publication(runtime.pool, bootstrap, holder(), names.events, replicas)
         yield threading.Thread(target=relay, args=(publication, stop), name="relay")
     if "follow" in roles:
         for table in runtime.tables.values():

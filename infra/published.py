@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
+import structlog
 from kafka import KafkaProducer
 from kafka.partitioner.default import murmur2
 
@@ -17,6 +18,11 @@ from infra.database import Pool
 from infra.lease import Lease
 from infra.log import EmbeddedLog
 from infra.topics import Topics, WrongTopic
+
+log = structlog.get_logger()
+
+SAFE_REPLICAS = 3
+"""With fewer, losing one broker's disk can lose records; the store still has every event."""
 
 Future = Any
 """What the client gives for a record that is on its way."""
@@ -106,17 +112,24 @@ def last_positions(pool: Pool, topic: str) -> list[int]:
 class Publication:
     """The log being published to one topic by whoever holds the lease."""
 
-    def __init__(self, pool: Pool, bootstrap: str, holder: str, topic: str) -> None:
+    def __init__(
+        self, pool: Pool, bootstrap: str, holder: str, topic: str, replicas: int = 1
+    ) -> None:
         self._pool, self.topic = pool, topic
         self.lease = Lease(pool, "relay", holder, seconds=5.0)
         self.log = EmbeddedLog(pool)
         topics = Topics(bootstrap)
         try:
             partitions = topics.partitions(topic)
+            faults = topics.unsafe(topic, replicas) if partitions else []
         finally:
             topics.close()
         if partitions is None:
             raise WrongTopic(f"There is no topic {topic}; `crm topics apply` creates it.")
+        if faults:
+            raise WrongTopic(" ".join(faults) + " CRM_KAFKA_REPLICAS tells how many there must be.")
+        if replicas < SAFE_REPLICAS:
+            log.warning("kafka.unsafe", topic=topic, replicas=replicas)
         self.partitions = partitions
         self._producer = KafkaProducer(
             bootstrap_servers=bootstrap,

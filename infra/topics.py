@@ -86,6 +86,18 @@ class Topics:
         (topic,) = self._admin.describe_topics([name])
         return len(topic["partitions"]) or None
 
+    def unsafe(self, name: str, replicas: int) -> list[str]:
+        """Tell in sentences how a topic could lose what was acknowledged."""
+        (topic,) = self._admin.describe_topics([name])
+        has = min((len(each["replica_nodes"]) for each in topic["partitions"]), default=0)
+        insync = int(self._config(name)["min.insync.replicas"])
+        faults = []
+        if has < replicas:
+            faults.append(f"The topic {name} has {has} replicas, not {replicas}.")
+        if insync < replicas - 1:
+            faults.append(f"The topic {name} has min.insync.replicas={insync}, not {replicas - 1}.")
+        return faults
+
     def apply(
         self, topics: list[TopicSettings], replicas: int, *, dry_run: bool = False
     ) -> list[TopicChange]:

@@ -58,6 +58,7 @@ def kafka(bootstrap: str, database_url: str, tmp_path: Path) -> Iterator[Runtime
         kafka_bootstrap_servers=bootstrap,
         kafka_prefix=f"test-{uuid.uuid4().hex[:8]}",
         kafka_partitions=4,
+        kafka_replicas=1,
     )
     names = TopicNames(settings.kafka_prefix)
     topics = Topics(bootstrap)

@@ -47,6 +47,12 @@ def test_a_relay_refuses_a_topic_with_other_partitions_than_it_began_with(
     publication.close()
 
 
+def test_a_relay_refuses_a_topic_with_too_few_replicas(kafka: Runtime, bootstrap: str) -> None:
+    topic = TopicNames(kafka.settings.kafka_prefix).events
+    with pytest.raises(WrongTopic, match="has 1 replicas, not 3"):
+        Publication(kafka.pool, bootstrap, "test", topic, replicas=3)
+
+
 def test_a_faithful_topic_is_complete(kafka: Runtime, bootstrap: str) -> None:
     traffic(kafka, 200)
     with running(kafka):
