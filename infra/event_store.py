@@ -20,14 +20,14 @@ from infra.recorder import Recorder
 
 LOAD = """
 SELECT stream, envelope FROM crm.event
-WHERE tenant = %s AND stream = ANY(%s::uuid[]) ORDER BY stream, version
+WHERE tenant = %s AND stream = ANY(%b::uuid[]) ORDER BY stream, version
 """
 SUBJECTS = """
-SELECT stream, subject FROM crm.event WHERE tenant = %s AND stream = ANY(%s::uuid[]) AND version = 1
+SELECT stream, subject FROM crm.event WHERE tenant = %s AND stream = ANY(%b::uuid[]) AND version = 1
 """
 ANSWERS = """
 SELECT commandid, fingerprint, events, seq FROM crm.command
-WHERE tenant = %s AND commandid = ANY(%s::uuid[])
+WHERE tenant = %s AND commandid = ANY(%b::uuid[])
 """
 OWNERS = (
     "SELECT digest, customer FROM crm.identifier WHERE tenant = %s AND digest = ANY(%b::bytea[])"

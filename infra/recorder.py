@@ -29,7 +29,7 @@ APPEND = """
 WITH appended AS (
     INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
     SELECT %(tenant)s, * FROM unnest(
-        %(streams)s::uuid[], %(versions)s::bigint[], %(types)s::text[], %(subjects)s::uuid[],
+        %(streams)b::uuid[], %(versions)b::bigint[], %(types)b::text[], %(subjects)b::uuid[],
         %(envelopes)b::bytea[])
     RETURNING seq
 ), pending AS (
@@ -37,14 +37,14 @@ WITH appended AS (
 ), answered AS (
     INSERT INTO crm.command (tenant, commandid, fingerprint, events, seq)
     SELECT %(tenant)s, a.commandid, a.fingerprint, a.events, (SELECT max(seq) FROM appended)
-    FROM unnest(%(commandids)s::uuid[], %(fingerprints)b::bytea[], %(answers)s::json[])
+    FROM unnest(%(commandids)b::uuid[], %(fingerprints)b::bytea[], %(answers)b::json[])
         AS a (commandid, fingerprint, events)
 ), claimed AS (
     INSERT INTO crm.identifier (tenant, digest, customer)
-    SELECT %(tenant)s, * FROM unnest(%(digests)b::bytea[], %(owners)s::uuid[])
+    SELECT %(tenant)s, * FROM unnest(%(digests)b::bytea[], %(owners)b::uuid[])
 ), moved AS (
     UPDATE crm.identifier i SET customer = m.customer
-    FROM unnest(%(moved)b::bytea[], %(new_owners)s::uuid[]) AS m (digest, customer)
+    FROM unnest(%(moved)b::bytea[], %(new_owners)b::uuid[]) AS m (digest, customer)
     WHERE i.tenant = %(tenant)s AND i.digest = m.digest
 ), released AS (
     DELETE FROM crm.identifier WHERE tenant = %(tenant)s AND digest = ANY(%(released)b::bytea[])
@@ -58,7 +58,7 @@ APPEND_EVENTS = """
 WITH appended AS (
     INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
     SELECT %(tenant)s, * FROM unnest(
-        %(streams)s::uuid[], %(versions)s::bigint[], %(types)s::text[], %(subjects)s::uuid[],
+        %(streams)b::uuid[], %(versions)b::bigint[], %(types)b::text[], %(subjects)b::uuid[],
         %(envelopes)b::bytea[])
     RETURNING seq
 ), pending AS (
