@@ -93,75 +93,78 @@ class Keyring:
 
     def find(self, tenant: str, slots: Iterable[Slot]) -> Mapping[Slot, DataKey]:
         """Give the keys that exist; a slot without one is missing from the answer."""
-        found, missing = self._cached(tenant, set(slots))
-        if missing:
-            found.update(self._read(tenant, missing))
-        return found
+        wanted = {slot: self._cached(tenant, slot) for slot in slots}
+        found = {slot: key for slot, key in wanted.items() if key is not None}
+        missing = wanted.keys() - found.keys()
+        return {**found, **self._read(tenant, missing)} if missing else found
 
     def ensure(self, tenant: str, slots: Iterable[Slot]) -> Mapping[Slot, DataKey]:
         """Give a key for every slot, making those that do not exist yet."""
         wanted = set(slots)
         found = dict(self.find(tenant, wanted))
-        missing = wanted - found.keys()
-        if missing:
-            self._mint(tenant, missing)
-            found.update(self._read(tenant, missing))
+        if missing := wanted - found.keys():
+            found.update(self._mint(tenant, missing))
+        if minted_by_others := wanted - found.keys():
+            found.update(self._read(tenant, minted_by_others))
         return found
 
     def tenant_key(self, tenant: str) -> DataKey:
         """Give the key of the tenant's blind indexes and fingerprints."""
         slot = Slot(NOBODY, "index")
-        return self.ensure(tenant, [slot])[slot]
+        return self._cached(tenant, slot) or self.ensure(tenant, [slot])[slot]
 
     def forget(self) -> None:
         """Drop the cache."""
         self._cache.clear()
 
-    def _cached(self, tenant: str, slots: set[Slot]) -> tuple[dict[Slot, DataKey], set[Slot]]:
-        found: dict[Slot, DataKey] = {}
-        oldest = time.monotonic() - CACHE_SECONDS
-        for slot in slots:
-            entry = self._cache.get((tenant, slot))
-            if entry is not None and entry[0] > oldest:
-                found[slot] = entry[1]
-        return found, slots - found.keys()
+    def _cached(self, tenant: str, slot: Slot) -> DataKey | None:
+        cached, key = self._cache.get((tenant, slot), (0.0, None))
+        return key if cached > time.monotonic() - CACHE_SECONDS else None
 
     def _read(self, tenant: str, slots: set[Slot]) -> dict[Slot, DataKey]:
         query = """
             SELECT subject, grp, id, epoch, wrapped FROM crm_keys.data_key
-            JOIN unnest(%s::uuid[], %s::text[]) AS slot (subject, grp) USING (subject, grp)
+            JOIN unnest(%b::uuid[], %b::text[]) AS slot (subject, grp) USING (subject, grp)
             WHERE tenant = %s
         """
         subjects, groups = [s.subject for s in slots], [s.group for s in slots]
         with self._pool.connection() as conn:
             rows = conn.execute(query, [subjects, groups, tenant]).fetchall()
-        if len(self._cache) > CACHE_MAX:
-            self._cache.clear()
         found = {}
-        now = time.monotonic()
         for subject, group, key_id, epoch, wrapped in rows:
             slot = Slot(subject, group)
             secret = self._master.unwrap(wrapped, bound_to(tenant, slot, key_id, epoch))
-            key = DataKey(bytes.fromhex(key_id.replace("-", "")), secret, AESGCM(secret))
-            found[slot] = key
-            self._cache[tenant, slot] = (now, key)
-        return found
+            found[slot] = data_key(key_id, secret)
+        return self._remembered(tenant, found)
 
-    def _mint(self, tenant: str, slots: set[Slot]) -> None:
-        rows = []
+    def _mint(self, tenant: str, slots: set[Slot]) -> dict[Slot, DataKey]:
+        """Make keys; those that somebody else has just made are missing from the answer."""
+        minted, rows, epoch = {}, [], self._master.epoch
         for slot in sorted(slots):
-            key_id, epoch = uuid7(), self._master.epoch
-            wrapped = self._master.wrap(
-                AESGCM.generate_key(256), bound_to(tenant, slot, key_id, epoch)
-            )
-            rows.append((slot.subject, slot.group, key_id, epoch, wrapped))
+            key_id, secret = uuid7(), AESGCM.generate_key(256)
+            wrapped = self._master.wrap(secret, bound_to(tenant, slot, key_id, epoch))
+            minted[slot] = data_key(key_id, secret)
+            rows.append((slot.subject, slot.group, key_id, wrapped))
         query = """
-            INSERT INTO crm_keys.data_key (tenant, subject, grp, id, epoch, wrapped)
-            SELECT %s, * FROM unnest(%s::uuid[], %s::text[], %s::uuid[], %s::int[], %b::bytea[])
-            ON CONFLICT DO NOTHING
+            INSERT INTO crm_keys.data_key (tenant, epoch, subject, grp, id, wrapped)
+            SELECT %s, %s, * FROM unnest(%b::uuid[], %b::text[], %b::uuid[], %b::bytea[])
+            ON CONFLICT DO NOTHING RETURNING subject, grp
         """
         with self._pool.connection() as conn:
-            conn.execute(query, [tenant, *map(list, zip(*rows, strict=True))])
+            ours = conn.execute(query, [tenant, epoch, *map(list, zip(*rows, strict=True))])
+            return self._remembered(tenant, {Slot(*row): minted[Slot(*row)] for row in ours})
+
+    def _remembered(self, tenant: str, keys: dict[Slot, DataKey]) -> dict[Slot, DataKey]:
+        if len(self._cache) > CACHE_MAX:
+            self._cache.clear()
+        now = time.monotonic()
+        self._cache.update({(tenant, slot): (now, key) for slot, key in keys.items()})
+        return keys
+
+
+def data_key(id_: str, secret: bytes) -> DataKey:
+    """Make a key ready to use."""
+    return DataKey(bytes.fromhex(id_.replace("-", "")), secret, AESGCM(secret))
 
 
 def bound_to(tenant: str, slot: Slot, key_id: str, epoch: int) -> bytes:
