@@ -79,10 +79,14 @@ def known_group(name: str) -> str:
 # ---- Questions -----------------------------------------------------------------------------------
 
 
-class Question(BaseModel):
-    """What every read can be asked."""
+class Strict(BaseModel):
+    """A question that has these parameters and no other."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class Question(Strict):
+    """What every read model can be asked."""
 
     at_least: str | None = Field(
         None, description="A write's token: wait until the answer is at least that fresh."
@@ -193,9 +197,11 @@ class ChurnAlerts(Page):
     at: Instant | None = None
 
 
-class Refused(Page):
+class Refused(Strict):
     """Messages that were not kept, all or those refused for one reason."""
 
+    limit: int = Field(100, ge=1, le=1000)
+    after: Annotated[str, AfterValidator(key_of)] = ""
     code: Label | None = None
 
 

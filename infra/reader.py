@@ -30,14 +30,14 @@ WHERE e.seq = %(seq)s AND e.tenant = %(tenant)s
 
 # Rows that one batch removed share a position: a page never ends between them.
 CHANGES = """
-SELECT * FROM (
-    SELECT t.*, false AS removed FROM read.{table} t
-    WHERE tenant = %(tenant)s AND position > %(after)s AND position <= %(upto)s
-    UNION ALL
-    SELECT tenant, key, {nothing}, position, true FROM crm.removed
-    WHERE projection = %(projection)s AND version = %(version)s AND tenant = %(tenant)s
-      AND position > %(after)s AND position <= %(upto)s
-) AS changed
+(SELECT t.*, false AS removed FROM read.{table} t
+ WHERE tenant = %(tenant)s AND position > %(after)s AND position <= %(upto)s
+ ORDER BY position LIMIT %(limit)s)
+UNION ALL
+(SELECT tenant, key, {nothing}, position, true FROM crm.removed
+ WHERE projection = %(projection)s AND version = %(version)s AND tenant = %(tenant)s
+   AND position > %(after)s AND position <= %(upto)s
+ ORDER BY position FETCH FIRST (%(limit)s) ROWS WITH TIES)
 ORDER BY position FETCH FIRST (%(limit)s) ROWS WITH TIES
 """
 

@@ -30,7 +30,10 @@ from domain.customer import (
 from domain.events import Recorded
 from domain.interaction import InteractionRecorded
 from domain.personal import Redacted
-from projections.projection import Column, Projection, Row, by_customer, closed
+from projections.projection import Column, NotApplicable, Projection, Row, by_customer, closed
+
+AMOUNT_MAX = 2**63 - 1
+"""In minor units: more cannot be written down, and would hold up the rows of everybody else."""
 
 customer_view = Projection(
     name="customer_view",
@@ -157,10 +160,13 @@ def interaction_recorded(row: Row, event: InteractionRecorded, recorded: Recorde
 @customer_view.on(PurchaseRecorded)
 def purchase_recorded(row: Row, event: PurchaseRecorded, recorded: Recorded[Any]) -> Row:
     currency, revenue = event.amount.currency, row["revenue"]
+    total = revenue.get(currency, 0) + event.amount.amount
+    if abs(total) > AMOUNT_MAX:
+        raise NotApplicable(f"The revenue in {currency} is beyond what can be counted.")
     return row | {
         "purchases": row["purchases"] + 1,
         "items": row["items"] + event.quantity,
-        "revenue": {**revenue, currency: revenue.get(currency, 0) + event.amount.amount},
+        "revenue": {**revenue, currency: total},
         "last_purchase_at": latest(row["last_purchase_at"], recorded.time),
         "last_contact_at": latest(row["last_contact_at"], recorded.time),
     }

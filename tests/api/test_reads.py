@@ -112,6 +112,24 @@ def test_a_merged_customer_is_shown_as_the_one_that_stands_for_it(acme: Any, cat
     assert acme.get(f"/v1/customers/{cid}").json()["id"] == bob
 
 
+def test_absurd_amounts_hold_up_nobody_else(acme: Any, catch_up: Any, runtime: Any) -> None:
+    ann = acme.register(ANN)
+    purchases = [
+        {"id": str(number), "source": "shop", "type": "customer.record_purchase",
+         "data": {"customer": ann, "amount": {"amount": 2**53, "currency": EUR}}}
+        for number in range(1024)
+    ]  # fmt: skip
+    assert acme.post("/v1/events", json=purchases).status_code == 207
+    bob = acme.register(BOB)
+    catch_up()
+    assert acme.get(f"/v1/customers/{bob}").status_code == 200
+    assert acme.get(f"/v1/customers/{ann}").json()["revenue"] == {EUR: 1023 * 2**53}
+    with runtime.pool.connection() as conn:
+        parked = conn.execute("DELETE FROM crm.parked WHERE tenant = %s RETURNING key, reason",
+                              [acme.tenant]).fetchall()  # fmt: skip
+    assert [(key, "revenue" in reason) for key, reason in parked] == [(ann, True)]
+
+
 # ---- As of an instant ----------------------------------------------------------------------------
 
 
