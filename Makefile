@@ -7,7 +7,10 @@ PYTHON ?= python3
 
 UV := $(shell uv --version 2>/dev/null)
 BIN := .venv/bin
-READY := .venv/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps
+# Stamps: what it takes to run, and what it takes to work on it.
+RUN := .venv/.ready-run
+DEV := .venv/.ready-dev
 HELPERS := library measure real_data real_figures
 BENCHES := $(filter-out $(HELPERS),$(basename $(notdir $(wildcard bench/*.py))))
 
@@ -21,39 +24,60 @@ help:
 	@echo 'make lint                 format, lint, types, import contracts'
 	@echo 'make bench NAME=append    one benchmark, a JSON line a case;  without NAME all of them'
 	@echo 'make real-data            imports real data sets and compares every known total'
-	@echo 'make lock                 writes uv.lock and requirements.lock anew (needs uv)'
+	@echo 'make lock                 writes all locks anew (needs uv)'
 
-demo: $(READY)
+demo: $(RUN)
 	@$(BIN)/crm demo $(ARGS)
 
-test: $(READY)
+test: $(DEV)
 	@$(BIN)/pytest $(ARGS)
 
-lint: $(READY)
+lint: $(DEV)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(READY)
+bench: $(DEV)
 	@set -e; for name in $(or $(NAME),$(BENCHES)); do $(BIN)/python bench/$$name.py $(ARGS); done
 
-real-data: $(READY)
+real-data: $(DEV)
 	@$(BIN)/python bench/real_data.py $(ARGS)
 
 lock:
 	uv lock
-	uv export --frozen --all-groups --no-emit-project --no-header --no-annotate \
-		--format requirements-txt --quiet --output-file requirements.lock
+	uv export $(EXPORT) --no-dev --output-file requirements.lock
+	uv export $(EXPORT) --all-groups --output-file requirements-dev.lock
 
-$(READY): pyproject.toml uv.lock requirements.lock
-	@echo 'Installing what is missing into .venv …'
+EXPORT := --frozen --quiet --no-emit-project --no-header --no-annotate --format requirements-txt
+
 ifneq ($(UV),)
+
+$(RUN): pyproject.toml uv.lock
+	@echo 'Installing what it takes to run into .venv …'
+	@uv sync --frozen --quiet --no-dev --inexact
+	@touch $@
+
+$(DEV): pyproject.toml uv.lock
+	@echo 'Installing what it takes to test into .venv …'
 	@uv sync --frozen --quiet
+	@touch $(RUN) $@
+
 else
+
+$(RUN): pyproject.toml requirements.lock | .venv/bin/pip
+	@echo 'Installing what it takes to run into .venv …'
+	@$(PIP) -r requirements.lock
+	@$(PIP) --editable .
+	@touch $@
+
+$(DEV): pyproject.toml requirements-dev.lock | $(RUN)
+	@echo 'Installing what it takes to test into .venv …'
+	@$(PIP) -r requirements-dev.lock
+	@touch $(RUN) $@
+
+.venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; PYTHON=… names one.")'
 	@$(PYTHON) -m venv .venv || { echo 'Python has no venv here: install it (python3-venv), or uv.' >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+
 endif
-	@touch $@

@@ -1,4 +1,4 @@
-"""Whoever has no uv installs the same: requirements.lock says what uv.lock says."""
+"""Whoever has no uv installs the same: the requirements files say what uv.lock says."""
 
 import re
 import tomllib
@@ -13,10 +13,9 @@ HASH = re.compile(r"^    --hash=(sha256:[0-9a-f]{64})(?: \\)?$")
 Pins = dict[tuple[str, str], set[str]]
 
 
-@pytest.fixture(scope="module")
-def exported() -> Pins:
+def exported(name: str) -> Pins:
     pins: Pins = {}
-    for line in (ROOT / "requirements.lock").read_text().splitlines():
+    for line in (ROOT / name).read_text().splitlines():
         if found := PIN.match(line):
             hashes = pins[found[1], found[2]] = set()
         else:
@@ -38,15 +37,21 @@ def locked() -> Pins:
     }
 
 
-def test_both_locks_pin_the_same_versions(exported: Pins, locked: Pins) -> None:
-    assert set(exported) == set(locked), "`make lock` writes requirements.lock anew"
+def test_to_work_on_it_takes_everything_that_is_locked(locked: Pins) -> None:
+    assert exported("requirements-dev.lock") == locked, "`make lock` writes it anew"
 
 
-def test_both_locks_accept_the_same_files(exported: Pins, locked: Pins) -> None:
-    assert exported == locked
+def test_to_run_it_takes_a_part_of_that(locked: Pins) -> None:
+    pins = exported("requirements.lock")
+    assert pins == {pin: locked[pin] for pin in pins}, "`make lock` writes it anew"
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.split(r"[\[=<>]", need)[0] for need in needed}
+    assert names <= {name for name, _ in pins}
+    assert "pytest" not in {name for name, _ in pins}
 
 
-def test_neither_lock_names_a_host_of_ours() -> None:
-    assert "://" not in (ROOT / "requirements.lock").read_text()
+def test_no_lock_names_a_host_of_ours() -> None:
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        assert "://" not in (ROOT / name).read_text()
     sources = set(re.findall(r"https?://([^/\"]+)", (ROOT / "uv.lock").read_text()))
     assert sources <= {"pypi.org", "files.pythonhosted.org"}
