@@ -66,8 +66,9 @@ def fresh(read_model: str | None = None) -> Dependency:
 
     async def wait(request: Request, x_read_at_least: Annotated[str, Header()] = "") -> None:
         shown = x_read_at_least or request.query_params.get("at_least", "")
-        if shown:
-            await wait_for(request, shown, read_model or request.path_params["read_model"])
+        awaited = read_model or request.path_params["read_model"]
+        if shown and awaited in BY_NAME:
+            await wait_for(request, shown, awaited)
 
     dependency: Dependency = Depends(wait)
     return dependency

@@ -98,3 +98,8 @@ def test_whoever_shows_its_token_always_reads_its_own_writes(live_caller: Any) -
                 sleep(0.05)
                 answer = live_caller.get(path, headers=fresh)
             assert answer.status_code == 200
+
+
+def test_a_read_model_that_is_not_there_is_not_waited_for(acme: Any) -> None:
+    token = acme.command("customer.register", customer=ANN)["token"]
+    assert acme.get(f"/v1/changes/nothing?at_least={token}").status_code == 404
