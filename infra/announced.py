@@ -18,6 +18,7 @@ from infra.tables import Table
 from infra.topics import TopicNames
 
 # Rows change again and again; whichever state is announced is one that was true at its position.
+# Removals of one batch share a position and are never parted.
 CHANGED = """
 SELECT tenant, key, position, to_json(t) AS row FROM {} AS t
 WHERE position > %(after)s AND position <= %(upto)s
@@ -25,7 +26,7 @@ UNION ALL
 SELECT tenant, key, position, NULL FROM crm.removed
 WHERE projection = %(projection)s AND version = %(version)s
   AND position > %(after)s AND position <= %(upto)s
-ORDER BY position LIMIT %(limit)s
+ORDER BY position FETCH FIRST %(limit)s ROWS WITH TIES
 """
 ADVANCE = """
 WITH lease AS (
@@ -88,7 +89,7 @@ class Announcement:
         self._producer.flush()
         if not all(future.succeeded() for future in futures):
             raise NotAnnounced(f"A row of {self.topic} was not taken by the broker.")
-        self._advance(changed[-1].position if len(changed) == LIMIT else reached)
+        self._advance(changed[-1].position if len(changed) >= LIMIT else reached)
         return True
 
     def close(self) -> None:
