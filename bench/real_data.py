@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from measure import fresh_runtime
-from real_figures import CDNOW, HELPDESK, MAVEN, Books, Figure
+from real_figures import CDNOW, CDNOW_SAMPLE, HELPDESK, MAVEN, Books, Figure
 
 from api.importing import ImportReport, run_import
 from consumers.follow import advance
@@ -56,6 +56,7 @@ DATA_SETS = (
     ),
     DataSet("helpdesk", (("helpdesk/helpdesk.csv", "helpdesk"),), HELPDESK),
     DataSet("cdnow", (("cdnow/CDNOW_master.txt", "cdnow"),), CDNOW),
+    DataSet("cdnow-sample", (("cdnow/CDNOW_sample.txt", "cdnow_sample"),), CDNOW_SAMPLE),
 )
 
 

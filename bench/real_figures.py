@@ -215,3 +215,11 @@ CDNOW = (
         lambda books: books.one(SAMPLE, keys=sample_customers(books)),
     ),
 )  # fmt: skip
+
+CDNOW_SAMPLE = (
+    Figure("cdnow-sample", "customers", 2357, "customer_view", lambda books: books.one(CUSTOMERS)),
+    Figure(
+        "cdnow-sample", "purchases", 6919, "customer_view",
+        lambda books: books.one(TOTAL.format("purchases")),
+    ),
+)  # fmt: skip
