@@ -13,8 +13,11 @@ from infra.log import EmbeddedLog, Page
 from infra.tables import WHOLE_LOG, Key, Moved, Parking, Table
 from projections.projection import NotApplicable, Projection, Row
 
-BATCH = 5_000
-"""How many positions are taken into account in one transaction."""
+BATCH = 20_000
+"""How many positions are taken into account in one transaction, which writes a row but once."""
+
+PART = 4_000
+"""How many of them are taken apart at a time: that takes several times their room."""
 
 PARKINGS_LOGGED = 10
 """How many rows parked by one batch are told one by one; `crm.parked` has them all."""
@@ -48,14 +51,24 @@ def advance(events: EmbeddedLog, table: Table, limit: int = BATCH) -> bool:
 
 def apply(table: Table, partition: int, after: int, page: Page) -> None:
     """Bring the rows forward over a part of the log, and the checkpoint with them."""
-    projection = table.projection
-    history = [decode(envelope, position) for position, envelope in page.events]
+    projection, events = table.projection, page.events
+    changed: dict[Key, Row | None] = {}
+    parkings: list[Parking] = []
     with table.transaction(after, page.upto, partition) as change:
-        keys = {key_of(projection, recorded) for recorded in history}
-        folded = fold(projection, change.rows(keys), history, change.parked())
-        change.write(folded.rows, page.upto)
-        change.park(folded.parkings)
-    for parking in folded.parkings[:PARKINGS_LOGGED]:
+        parked = change.parked()
+        for start in range(0, len(events), PART):
+            history = [decode(envelope, at) for at, envelope in events[start : start + PART]]
+            keys = {key_of(projection, recorded) for recorded in history}
+            known = {**change.rows(keys - changed.keys()), **changed}
+            folded = fold(projection, known, history, parked)
+            changed |= folded.rows
+            parkings += folded.parkings
+            parked |= {parking.key for parking in folded.parkings}
+        for key, reason in change.write(changed, page.upto).items():
+            first = first_about(key, projection, events)
+            parkings.append(Parking(key, first.position, first.type, reason))
+        change.park(parkings)
+    for parking in parkings[:PARKINGS_LOGGED]:
         log.error("follower.parked", projection=table.name, **parking._asdict())
 
 
@@ -68,7 +81,7 @@ class Folded(NamedTuple):
 
 def fold(
     projection: Projection,
-    known: Mapping[Key, Row],
+    known: Mapping[Key, Row | None],
     history: Iterable[Recorded[Event]],
     parked: Set[Key] = frozenset(),
 ) -> Folded:
@@ -89,6 +102,14 @@ def fold(
             reason = str(error) if told else f"{type(error).__name__} in its handler"
             parkings[key] = Parking(key, recorded.position, recorded.type, reason)
     return Folded(changed, list(parkings.values()))
+
+
+def first_about(
+    key: Key, projection: Projection, events: Iterable[tuple[int, bytes]]
+) -> Recorded[Event]:
+    """Find the first event that belongs to a row."""
+    history = (decode(envelope, position) for position, envelope in events)
+    return next(recorded for recorded in history if key_of(projection, recorded) == key)
 
 
 def key_of(projection: Projection, recorded: Recorded[Event]) -> Key:

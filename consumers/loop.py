@@ -7,6 +7,8 @@ from collections.abc import Callable
 import structlog
 
 IDLE_SECONDS = 0.005
+IDLE_SECONDS_MAX = 0.05
+"""How long to wait before looking again: twice as long each time that there is nothing to do."""
 FAULT_PAUSE_SECONDS = 0.5
 FAULT_PAUSE_SECONDS_MAX = 5.0
 
@@ -19,7 +21,7 @@ def run(name: str, step: Callable[[], bool], stop: threading.Event) -> None:
     Whatever a step raises, what it was doing is not marked as done: it is tried again after a
     pause. A loop never ends by itself and never passes anything over.
     """
-    pause = FAULT_PAUSE_SECONDS
+    pause, idle = FAULT_PAUSE_SECONDS, IDLE_SECONDS
     while not stop.is_set():
         try:
             more = step()
@@ -31,8 +33,11 @@ def run(name: str, step: Callable[[], bool], stop: threading.Event) -> None:
             pause = min(pause * 2, FAULT_PAUSE_SECONDS_MAX)
             continue
         pause = FAULT_PAUSE_SECONDS
-        if not more:
-            stop.wait(IDLE_SECONDS)
+        if more:
+            idle = IDLE_SECONDS
+        else:
+            stop.wait(idle)
+            idle = min(idle * 2, IDLE_SECONDS_MAX)
 
 
 def place(error: Exception) -> str:

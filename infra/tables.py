@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import orjson
+import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
@@ -202,18 +203,34 @@ class Change:
             rows = cursor.execute(self._table.select, [tenants, ids]).fetchall()
         return {Key(row.pop("tenant"), row.pop("key")): row for row in rows}
 
-    def write(self, rows: Mapping[Key, Row | None], upto: int) -> None:
-        """Insert or replace rows; those that are None are removed, as of position `upto`."""
+    def write(self, rows: Mapping[Key, Row | None], upto: int) -> dict[Key, str]:
+        """Insert or replace rows; those that are None are removed, as of position `upto`.
+
+        Gives the rows that do not fit into the table, a number being too large, and why.
+        """
         kept = [
             {"tenant": key.tenant, "key": key.key, **row}
             for key, row in rows.items()
             if row is not None
         ]
-        if kept:
-            self._conn.execute(self._table.upsert, [orjson.dumps(kept).decode()])
+        unfit = self._upsert(kept) if kept else {}
         gone = [key for key, row in rows.items() if row is None]
         if gone:
             self._remove(gone, upto)
+        return unfit
+
+    def _upsert(self, rows: list[Row]) -> dict[Key, str]:
+        """Write all rows at once, or else halves, down to the ones that do not fit."""
+        try:
+            with self._conn.transaction():
+                self._conn.execute(self._table.upsert, [orjson.dumps(rows).decode()])
+        except (orjson.JSONEncodeError, psycopg.DataError) as error:
+            if len(rows) == 1:
+                reason = f"{type(error).__name__} when the row was written"
+                return {Key(rows[0]["tenant"], rows[0]["key"]): reason}
+            middle = len(rows) // 2
+            return self._upsert(rows[:middle]) | self._upsert(rows[middle:])
+        return {}
 
     def _remove(self, gone: Iterable[Key], upto: int) -> None:
         tenants, ids = columns_of(gone)
