@@ -9,8 +9,9 @@ stream, version, type, subject and group are its associated data. A personal fie
 
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import orjson
@@ -44,7 +45,7 @@ def slots(recorded: Recorded[Event]) -> Iterator[Slot]:
 
 def encode(recorded: Recorded[Event], keys: Keys) -> bytes:
     """Write an event down, its personal data sealed."""
-    data = recorded.event.model_dump(mode="json")
+    data = dict(vars(recorded.event))
     sealed = {
         group: seal(recorded, group, take(data, recorded.event, group), keys)
         for group in sorted(groups(recorded.event))
@@ -66,6 +67,7 @@ def encode(recorded: Recorded[Event], keys: Keys) -> bytes:
             "type": recorded.type,
             "version": recorded.version,
         },
+        default=vars,
         option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z,
     )
 
@@ -143,7 +145,7 @@ def seal(recorded: Recorded[Event], group: str, plain: bytes, keys: Keys) -> str
     """Close a block under the subject's key of the group."""
     key = keys[Slot(recorded.subject, group)]
     nonce = os.urandom(12)
-    bound = associated_data(recorded._asdict(), group)
+    bound = associated_data(of_recorded(recorded), group)
     block = VERSION + key.id + nonce + key.commit(nonce) + key.cipher.encrypt(nonce, plain, bound)
     return urlsafe_b64encode(block).decode()
 
@@ -155,7 +157,7 @@ def unseal(envelope: Mapping[str, Any], group: str, block: str, key: DataKey) ->
     if raw[:1] != VERSION or raw[1:17] != key.id or raw[29:45] != key.commit(nonce):
         raise BrokenSeal(f"Event {envelope['id']}: the {group} block has another key or format.")
     try:
-        plain = key.cipher.decrypt(nonce, raw[45:], associated_data(envelope, group))
+        plain = key.cipher.decrypt(nonce, raw[45:], associated_data(of_envelope(envelope), group))
     except Exception as error:
         raise BrokenSeal(f"Event {envelope['id']}: the {group} block was altered.") from error
     opened: dict[str, Any] = orjson.loads(plain)
@@ -171,7 +173,10 @@ def bytes_of(block: str) -> bytes:
     return raw if urlsafe_b64encode(raw).decode() == block else b""
 
 
-def associated_data(envelope: Mapping[str, Any], group: str) -> bytes:
+BINDING = ("tenant", "stream", "version", "type", "subject")
+of_recorded, of_envelope = attrgetter(*BINDING), itemgetter(*BINDING)
+
+
+def associated_data(binding: Iterable[object], group: str) -> bytes:
     """Bind a block to its event, so that it can be neither moved nor played again."""
-    parts = ("tenant", "stream", "version", "type", "subject")
-    return "\x1f".join([*(str(envelope[part]) for part in parts), group]).encode()
+    return "\x1f".join([*map(str, binding), group]).encode()
