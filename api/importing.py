@@ -8,6 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,7 +133,7 @@ def run_import(
             judge = ingester(runtime, Who(tenant, authid))
             configure_pipelines(runtime, tenant, mapping)
         show = progress or stack.enter_context(showing(path.name))
-        for part in batches(source, batch):
+        for part in ahead(batches(source, batch)):
             for item, verdict in zip(part, judge([i.message for i in part]), strict=True):
                 report.note(item, verdict)
             report.seconds = time.perf_counter() - started
@@ -169,6 +170,15 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
             part, weight = [], 0
     if part:
         yield part
+
+
+def ahead(parts: Iterator[list[Item]]) -> Iterator[list[Item]]:
+    """Prepare the next part while this one is being kept: the database leaves time for it."""
+    with ThreadPoolExecutor(1, "reader") as reader:
+        coming = reader.submit(next, parts, None)
+        while (part := coming.result()) is not None:
+            coming = reader.submit(next, parts, None)
+            yield part
 
 
 def ingester(runtime: Runtime, who: Who) -> Judge:
