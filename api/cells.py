@@ -24,6 +24,7 @@ MINOR_DIGITS = {code: n for n, codes in ODD_CURRENCIES.items() for code in codes
 
 ROUNDINGS = {"half_up": ROUND_HALF_UP, "half_even": ROUND_HALF_EVEN}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EXCEL_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 - spreadsheets count in local days
 INSTANTS_REMEMBERED = 4096
 
 
@@ -107,6 +108,8 @@ def moment_of(text: str, form: str, at: time) -> datetime:
     if form.startswith("unix"):
         seconds = EXACT.create_decimal(text).scaleb(-3 if form == "unix_ms" else 0, EXACT)
         return EPOCH + timedelta(microseconds=int(seconds.scaleb(6, EXACT)))
+    if form == "excel":
+        return EXCEL_EPOCH + timedelta(seconds=round(float(text) * 86_400))
     if form == "iso":
         moment = datetime.fromisoformat(text)
         return datetime.combine(moment, at) if len(text) <= len("2020-W01-1") else moment

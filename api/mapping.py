@@ -31,7 +31,7 @@ from domain.values import Label, Percent
 PLACE = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")
 """A doubled brace, a name in braces, or a brace that is a mistake."""
 
-TIME_FORMATS = ("iso", "unix", "unix_ms")
+TIME_FORMATS = ("iso", "unix", "unix_ms", "excel")
 """Formats with a name; every other one is a pattern of `strptime`."""
 
 
@@ -265,7 +265,7 @@ class Mapping(Model):
 
     def _needs_no_zone(self, name: str, field: TimeField) -> None:
         for form in field.formats:
-            if form not in TIME_FORMATS and "%z" not in form:
+            if form == "excel" or (form not in TIME_FORMATS and "%z" not in form):
                 raise ValueError(f"fields.{name}: times like {form!r} are local; give a `zone`")
 
     def _is_time(self, place: str, template: str | None) -> None:

@@ -5,10 +5,11 @@ A broken row never hides another: it comes as a fault, and reading goes on at th
 
 import codecs
 import csv
+import json
 from collections import deque
 from collections.abc import Iterator
-from itertools import accumulate, pairwise
-from typing import Annotated, BinaryIO, Literal, NamedTuple, Self
+from itertools import accumulate, chain, pairwise
+from typing import Annotated, Any, BinaryIO, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -45,7 +46,7 @@ Character = Annotated[str, Field(min_length=1, max_length=1)]
 class Layout(Model):
     """The form of a file: how its lines fall into cells, and how its columns are named."""
 
-    format: Literal["csv", "whitespace", "fixed"] = "csv"
+    format: Literal["csv", "whitespace", "fixed", "ndjson"] = "csv"
     encoding: Annotated[str, AfterValidator(known_encoding)] = "utf-8"
     delimiter: Character = ","
     quote: Annotated[str, Field(max_length=1)] = '"'
@@ -59,8 +60,8 @@ class Layout(Model):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if not self.header and not self.columns:
-            raise ValueError("a file without a header needs `columns`, the names in their order")
+        if self.format in ("fixed", "ndjson") and not self.columns:
+            raise ValueError(f"format = '{self.format}' needs `columns`")
         if (self.format == "fixed") != bool(self.widths):
             raise ValueError("`widths` belongs to format = 'fixed', and only to it")
         if self.format == "fixed" and len(self.widths) != len(self.columns):
@@ -98,23 +99,32 @@ class Rows:
         self._again: deque[Line] = deque()
         for _ in range(layout.skip_lines):
             next(self._lines, None)
-        self.columns = self._header() if layout.header else list(layout.columns)
+        self._first: list[Row] = []
+        self.columns = list(layout.columns)
+        if layout.format != "ndjson" and (layout.header or not layout.columns):
+            self.columns = self._named(self._read_first())
 
     def __iter__(self) -> Iterator[Row]:
-        for row in self._records():
+        for row in chain(self._first, self._records()):
             if row.fault is not None or len(row.cells) == len(self.columns):
                 yield row
             else:
                 yield self._fitted(row)
 
-    def _header(self) -> list[str]:
+    def _read_first(self) -> Row:
         first = next(self._records(), None)
         if first is None:
-            raise Rejected("file.empty", "The file is empty: not even a header is in it.")
+            raise Rejected("file.empty", "The file is empty: there is not even a first line.")
         if first.fault is not None:
-            raise Rejected(
-                "file.header", f"The header in line {first.line} is broken: {first.fault}"
-            )
+            sentence = f"Line {first.line}, the first, is broken: {first.fault}"
+            raise Rejected("file.header", sentence)
+        return first
+
+    def _named(self, first: Row) -> list[str]:
+        """Name the columns: as the header does, as the layout does, or by their numbers only."""
+        if not self.layout.header:
+            self._first = [first]
+            return [""] * len(first.cells)
         names = list(self.layout.columns) or first.cells
         if self.layout.format != "fixed" and len(names) != len(first.cells):
             raise Rejected(
@@ -142,6 +152,8 @@ class Rows:
                 return Row(line.number, line.raw, line.text.split())
             case "fixed":
                 return Row(line.number, line.raw, self._cut(line.text))
+            case "ndjson":
+                return self._object(line)
 
     def _csv(self, first: Line) -> Row:
         """Read a record, which may go on over the next lines inside of a quoted text."""
@@ -184,6 +196,17 @@ class Rows:
         rest = text[edges[-1] :]
         return [*cells, rest] if rest else cells
 
+    def _object(self, line: Line) -> Row:
+        """Take the members of a JSON object that are named; numbers stay as they are written."""
+        try:
+            parsed = json.loads(line.text, parse_int=str, parse_float=str)
+        except (ValueError, RecursionError):
+            parsed = None
+        if not isinstance(parsed, dict):
+            fault = Rejected("row.broken", "The row is not a JSON object.")
+            return Row(line.number, line.raw, [], fault)
+        return Row(line.number, line.raw, [member(parsed, name) for name in self.layout.columns])
+
     def _fitted(self, row: Row) -> Row:
         """Make a row fit that has too few or too many cells, if the layout lets it."""
         wanted = len(self.columns)
@@ -195,6 +218,15 @@ class Rows:
 
     def _next(self) -> Line | None:
         return self._again.popleft() if self._again else next(self._lines, None)
+
+
+def member(parsed: Any, name: str) -> str:  # noqa: ANN401 - whatever JSON can say
+    """Give a member of an object as text, or one of an object in it: `customer.id`."""
+    for part in [name] if name in parsed else name.split("."):
+        parsed = parsed.get(part) if isinstance(parsed, dict) else None
+    if isinstance(parsed, str):
+        return parsed.strip()
+    return "" if parsed is None else json.dumps(parsed)
 
 
 def lines(file: BinaryIO, encoding: str = "utf-8") -> Iterator[Line]:

@@ -35,6 +35,7 @@ def told(content: bytes | str, **layout: object) -> list[tuple[int, object]]:
         ("x,y\n1,2\n", {"columns": ("a", "b")}),
         ("1,2\n", {"header": False, "columns": ("a", "b")}),
         ("a   b\n 1\t 2\n", {"format": "whitespace"}),
+        ('{"a": 1, "b": "2 ", "c": [3]}\n', {"format": "ndjson", "columns": ("a", "b")}),
     ],
 )
 def test_a_row_is_read_in_any_form(content, layout):
@@ -99,6 +100,29 @@ def test_a_broken_line_inside_of_a_quoted_text_breaks_only_the_two():
 def test_ragged_rows_may_be_too_short_or_have_empty_cells_too_many():
     rows = told("a,b,c\n1\n1,2,3,,\n1,2,3,4\n", ragged=True)
     assert rows == [(2, ["1", "", ""]), (3, ["1", "2", "3"]), (4, "row.columns")]
+
+
+def test_columns_without_names_go_by_their_numbers():
+    rows = Rows(io.BytesIO(b"1,2\n3,4\n5\n"), Layout(header=False))
+    assert rows.columns == ["", ""]
+    assert [row.cells for row in rows] == [["1", "2"], ["3", "4"], []]
+
+
+def test_members_of_json_objects_keep_every_digit_and_broken_ones_cost_themselves():
+    content = """{"id": 1, "who": {"name": "Ada"}, "paid": 12345678901234567.89, "a.b": true}
+        {"id": 2, "who": "Bo", "paid": null}
+        [1]
+        {"id": 3
+        {"id": 1e400}
+    """
+    columns = ("id", "who.name", "paid", "a.b")
+    assert told(content, format="ndjson", columns=columns) == [
+        (1, ["1", "Ada", "12345678901234567.89", "true"]),
+        (2, ["2", "", "", ""]),
+        (3, "row.broken"),
+        (4, "row.broken"),
+        (5, ["1e400", "", "", ""]),
+    ]
 
 
 def test_fixed_widths_cut_and_a_line_may_end_early():
