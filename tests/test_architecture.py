@@ -7,6 +7,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from statistics import median
@@ -33,6 +34,7 @@ def module_of(file: Path) -> str:
     return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+@cache
 def tree_of(file: Path) -> ast.Module:
     return ast.parse(file.read_text())
 

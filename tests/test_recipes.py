@@ -128,7 +128,6 @@ def test_a_recipe_works_as_it_is_written(name, tree, database_url):
     run(tree, "-m", "ruff", "format", "--check", *touched)
     for variable, tests in re.findall(r"`(CRM_\w+)=1 \.venv/bin/pytest ([\w/.]+)`", recipe):
         run(tree, "-m", "pytest", *QUICK, tests, **{variable: "1"})
-        run(tree, "-m", "pytest", *QUICK, tests)
 
 
 def test_there_is_a_recipe_for_each_and_a_check_for_each_recipe():

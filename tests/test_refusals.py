@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from tests.test_architecture import FILES, ROOT, name_of, tree_of
@@ -20,11 +21,11 @@ def refusals(files: list[Path]) -> Iterator[tuple[str, str, ast.expr]]:
                     yield f"{name_of(file)}:{node.lineno}", code, said
 
 
-def codes_in(test: Path) -> Iterator[str]:
+@cache
+def codes_in(test: Path) -> set[str]:
     """Every text in a test: a code that is provoked is compared with one of them."""
-    for node in ast.walk(tree_of(test)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
+    nodes = ast.walk(tree_of(test))
+    return {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
 
 
 REFUSALS = list(refusals(FILES))
@@ -36,7 +37,7 @@ def test_every_code_of_the_rules_is_provoked_by_a_scenario_or_a_command():
     provoked = set()
     for folder in ("domain", "commands", "infra", "api"):
         for test in (ROOT / "tests" / folder).glob("test_*.py"):
-            provoked |= set(codes_in(test))
+            provoked |= codes_in(test)
     codes = {code for _, code, _ in refusals(PURE)}
     assert len(codes) > 25
     assert codes - provoked == set()

@@ -82,7 +82,7 @@ class Merging(RuleBasedStateMachine):
                 assert len(way) == len(set(way))
 
 
-Merging.TestCase.settings = bounded(60)
+Merging.TestCase.settings = bounded(30)
 
 
 class TestMerging(Merging.TestCase):

@@ -35,7 +35,7 @@ def kept(world):
 
 
 @given(stories(), commands())
-@bounded(150)
+@bounded(100)
 def test_a_command_that_is_sent_twice_changes_nothing_and_gets_the_first_answer(world, asked):
     first = world.ask(asked, COMMAND)
     before = kept(world)
@@ -52,7 +52,7 @@ def test_a_command_that_is_sent_twice_changes_nothing_and_gets_the_first_answer(
 
 
 @given(stories(), commands(*(kind for kind in ALL if kind not in EACH_COUNTS)))
-@bounded(150)
+@bounded(100)
 def test_asking_twice_with_another_id_brings_nothing_new_about(world, asked):
     first = world.ask(asked)
     before = len(world.store.log)
@@ -62,7 +62,7 @@ def test_asking_twice_with_another_id_brings_nothing_new_about(world, asked):
 
 
 @given(st.lists(commands(), max_size=12))
-@bounded(60)
+@bounded(40)
 def test_a_batch_amounts_to_the_same_as_its_requests_one_by_one(asked):
     together, apart = World(), World()
     verdicts = together.ask_all([(each, "", None) for each in asked])
@@ -72,7 +72,7 @@ def test_a_batch_amounts_to_the_same_as_its_requests_one_by_one(asked):
 
 
 @given(stories())
-@bounded(60)
+@bounded(40)
 def test_streams_have_no_gaps_and_are_about_one_customer_for_ever(world):
     for (_, stream), events in world.store.streams.items():
         assert [event.version for event in events] == list(range(1, len(events) + 1))
@@ -84,7 +84,7 @@ def test_streams_have_no_gaps_and_are_about_one_customer_for_ever(world):
 
 
 @given(stories())
-@bounded(60)
+@bounded(40)
 def test_an_identifier_leads_to_the_one_customer_that_holds_it(world):
     holders = {}
     for (_, stream), events in world.store.streams.items():
@@ -95,7 +95,7 @@ def test_an_identifier_leads_to_the_one_customer_that_holds_it(world):
 
 
 @given(stories())
-@bounded(60)
+@bounded(40)
 def test_folding_is_total_and_leaves_what_it_folds_alone(world):
     """Every event that decisions can make is understood, and folding it twice gives the same."""
     for (_, stream), events in world.store.streams.items():

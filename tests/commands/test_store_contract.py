@@ -1,14 +1,19 @@
 """What every event store promises to the write path: the one in memory and the real one alike."""
 
+import os
 from datetime import timedelta
 
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from commands.customers import RecordPurchase
 from commands.ports import Answer, Batch, Kept, StaleStream
 from domain.customer import CustomerRegistered, ProfileChanged, TierAssigned
 from domain.events import Recorded
 from domain.values import email, external_id
+from infra.runtime import open_runtime
+from infra.settings import Settings
 from tests.world import NOON, MemoryStore
 
 ANN = "a0000000-0000-0000-0000-000000000000"
@@ -19,11 +24,27 @@ TIER = TierAssigned(tier="gold")
 MAIL = email("ann@example.org")
 
 
+@pytest.fixture(scope="module")
+def one_runtime(server_url, tmp_path_factory):
+    """One database for all these tests: making one takes longer than the tests."""
+    name = f"crm_test_contract_{os.getpid()}"
+    with psycopg.connect(server_url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name}")
+        url = make_conninfo(server_url, dbname=name)
+        settings = Settings(database_url=url, directory=tmp_path_factory.mktemp("crm"))
+        with open_runtime(settings) as opened:
+            yield opened
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture(params=["memory", "postgres"])
 def store(request):
     if request.param == "memory":
         return MemoryStore()
-    return request.getfixturevalue("runtime").store
+    runtime = request.getfixturevalue("one_runtime")
+    with runtime.pool.connection() as conn:
+        conn.execute("TRUNCATE crm.event, crm.pending, crm.command, crm.identifier")
+    return runtime.store
 
 
 def recorded(stream, version, event, tenant="acme"):

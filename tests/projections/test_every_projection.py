@@ -61,7 +61,7 @@ def test_every_event_is_handled_or_named_as_ignored_never_both(projection: Proje
 
 @every_projection
 @given(world=stories())
-@bounded(40)
+@bounded(25)
 def test_applied_twice_it_gives_the_same_rows(projection, world):
     history = world.history()
     assert projection.fold(history) == projection.fold(history)
@@ -69,7 +69,7 @@ def test_applied_twice_it_gives_the_same_rows(projection, world):
 
 @every_projection
 @given(world=stories(), seed=SEEDS)
-@bounded(40)
+@bounded(25)
 def test_the_order_of_different_customers_does_not_matter(projection, world, seed):
     history = world.history()
     shuffled = list(shuffled_across_customers(history, Random(seed)))
@@ -78,7 +78,7 @@ def test_the_order_of_different_customers_does_not_matter(projection, world, see
 
 @every_projection
 @given(world=stories(), sizes=st.lists(st.integers(1, 9), min_size=1))
-@bounded(40)
+@bounded(25)
 def test_applied_in_parts_of_any_size_it_gives_the_same_rows(projection, world, sizes):
     history = world.history()
     rows, turn, rest = {}, 0, iter(history)
@@ -92,7 +92,7 @@ def test_applied_in_parts_of_any_size_it_gives_the_same_rows(projection, world, 
 
 @every_projection
 @given(world=stories())
-@bounded(40)
+@bounded(25)
 def test_a_handler_never_changes_the_row_it_is_given(projection, world):
     rows, empty = {}, frozen(projection.new_row())
     for recorded in world.history():
@@ -104,7 +104,7 @@ def test_a_handler_never_changes_the_row_it_is_given(projection, world):
 
 @every_projection
 @given(world=stories())
-@bounded(40)
+@bounded(25)
 def test_a_row_has_the_columns_that_are_declared_and_where_it_was_last_changed(projection, world):
     history = world.history()
     changed = {
