@@ -14,6 +14,9 @@ DEV := .venv/.ready-dev
 HELPERS := library measure real_data real_figures
 BENCHES := $(filter-out $(HELPERS),$(basename $(notdir $(wildcard bench/*.py))))
 
+# Compiled modules are kept whatever the environment says: without them every start is slow.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test lint bench real-data lock
 .DEFAULT_GOAL := help
 

@@ -56,17 +56,23 @@ def settings(**chosen: object) -> "Settings":
         raise Fault(USAGE, f"{name}: {fault['msg']}.") from None
 
 
-@contextmanager
-def opened(level: str = "WARNING", **options: object) -> Iterator["Runtime"]:
-    """Open everything that a command needs; the log tells what is at or above the level."""
+def log_from(level: str) -> None:
+    """Let the log tell what is at or above a level."""
     import logging
 
     from infra import logs
+
+    logs.configure(logging.getLevelNamesMapping()[level])
+
+
+@contextmanager
+def opened(level: str = "WARNING", **options: object) -> Iterator["Runtime"]:
+    """Open everything that a command needs; the log tells what is at or above the level."""
     from infra.database import reach
     from infra.runtime import open_runtime
 
     chosen = settings(**options)
-    logs.configure(logging.getLevelNamesMapping()[level])
+    log_from(level)
     if chosen.database_url is not None:
         reach(chosen.database_url)
     with open_runtime(chosen) as runtime:

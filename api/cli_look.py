@@ -8,6 +8,7 @@ import typer
 
 from api.cli_common import (
     NOT_FOUND,
+    USAGE,
     AsOf,
     Effective,
     Fault,
@@ -50,16 +51,25 @@ def history(
     from api.output import print_json
     from infra.reader import Reader
 
-    known = as_of(instant(at), effective=effective, what="before")
+    types = [known_event(name) for name in type_ or ()]
+    instants = as_of(instant(at), effective=effective, what="before")
     with opened() as runtime:
         tenant = tenant or runtime.settings.tenant
         id_ = customer_id(runtime, tenant, customer)
-        asked = {"types": type_ or (), **known}
-        events = told(Reader(runtime), tenant, id_, limit, asked)
+        events = told(Reader(runtime), tenant, id_, limit, {"types": types, **instants})
     if as_json:
         print_json(events)
     else:
         print_history(events, limit)
+
+
+def known_event(name: str) -> str:
+    """Refuse the name of an event that does not exist."""
+    from domain.catalogue import EVENTS
+
+    if name not in EVENTS:
+        raise Fault(USAGE, f"There is no event {name!r}; there are: {', '.join(sorted(EVENTS))}.")
+    return name
 
 
 def told(
@@ -94,7 +104,7 @@ def print_history(events: list[dict[str, Any]], limit: int) -> None:
         for event in events
     ]
     columns = ("position", "happened (UTC)", "learned", "event", "by", "facts")
-    print_table(columns, rows, "Nothing is known of this time.")
+    print_table(columns, rows, "Nothing of that happened.")
     if len(events) == limit:
         print_line(f"These are the first {limit:,}; --limit shows more.")
 
@@ -138,36 +148,50 @@ def show_customer(
     """Show a customer, all channels taken together."""
     from infra.reader import Reader
 
-    known = as_of(instant(at), effective=effective, what="at")
+    instants = as_of(instant(at), effective=effective, what="at")
     with opened() as runtime:
         tenant = tenant or runtime.settings.tenant
         id_ = customer_id(runtime, tenant, customer)
-        row = Reader(runtime).customer(tenant, id_, **known)
+        row = Reader(runtime).customer(tenant, id_, **instants)
     shown(row, f"No customer {customer} of tenant {tenant} was known then.", as_json=as_json)
 
 
 @show.command("lead")
-def show_lead(lead: Referred, tenant: Tenant = None, as_json: Json = False) -> None:
-    """Show a lead, with the time it spent in each stage."""
+def show_lead(
+    lead: Referred,
+    at: AsOf = None,
+    effective: Effective = False,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Show a lead, and when it entered each stage."""
     from infra.reader import Reader
 
+    instants = as_of(instant(at), effective=effective, what="at")
     with opened() as runtime:
         tenant = tenant or runtime.settings.tenant
-        row = Reader(runtime).lead(tenant, stream_of(tenant, "lead", lead))
-    shown(row, f"There is no lead {lead} of tenant {tenant}.", as_json=as_json)
+        reader, id_ = Reader(runtime), stream_of(tenant, "lead", lead)
+        row = reader.lead_as_of(tenant, id_, **instants) if at else reader.lead(tenant, id_)
+    shown(row, f"No lead {lead} of tenant {tenant} was known then.", as_json=as_json)
 
 
 @show.command("case")
 def show_case(
-    case: Referred, at: AsOf = None, tenant: Tenant = None, as_json: Json = False
+    case: Referred,
+    at: AsOf = None,
+    effective: Effective = False,
+    tenant: Tenant = None,
+    as_json: Json = False,
 ) -> None:
-    """Show a case, with its clocks as they stood at an instant."""
+    """Show a case, with its clocks."""
     from infra.reader import Reader
 
+    instants = as_of(instant(at), effective=effective, what="at")
     with opened() as runtime:
         tenant = tenant or runtime.settings.tenant
-        row = Reader(runtime).case(tenant, stream_of(tenant, "case", case), instant(at))
-    shown(row, f"There is no case {case} of tenant {tenant}.", as_json=as_json)
+        reader, id_ = Reader(runtime), stream_of(tenant, "case", case)
+        row = reader.case_as_of(tenant, id_, **instants) if at else reader.case(tenant, id_)
+    shown(row, f"No case {case} of tenant {tenant} was known then.", as_json=as_json)
 
 
 def shown(row: dict[str, Any] | None, missing: str, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli_common import FAILED, NOT_FOUND, Fault, opened, settings
+from api.cli_common import FAILED, NOT_FOUND, Fault, log_from, opened, settings
 
 if TYPE_CHECKING:
     from infra.runtime import Runtime
@@ -62,12 +62,9 @@ def demo(
     ] = True,
 ) -> None:
     """Play a year of a company's customers, then go on live."""
-    import logging
-
     from api.demo.plan import APART, Plan
-    from infra import logs
 
-    logs.configure(logging.WARNING)
+    log_from("WARNING")
     plan = Plan(seed=seed, customers=customers, minutes=minutes, traffic=traffic)
     if check:
         from api.demo.check import check_all

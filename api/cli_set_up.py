@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.cli_common import FAILED, Fault, Json, Tenant, opened, operator, settings
+from api.cli_common import FAILED, Fault, Json, Tenant, log_from, opened, operator, settings
 
 if TYPE_CHECKING:
     from api.importing import ImportReport
@@ -37,6 +37,7 @@ def import_(
 
     how: dict[str, Any] = {"authid": operator(), "mapping": mapping, "batch": batch}
     if dry_run:
+        log_from("INFO")
         tenant = tenant or settings().tenant
         report = run_import(None, file, tenant=tenant, dry_run=True, **how)
     else:
@@ -45,7 +46,7 @@ def import_(
             report = run_import(runtime, file, tenant=tenant, **how)
     tell(report, as_json=as_json)
     if not report.clean:
-        raise Fault(FAILED, f"{sum(report.codes.values()):,} items were not taken in.")
+        raise Fault(FAILED, f"Not taken in: {sum(report.codes.values()):,} of {report.items:,}.")
 
 
 def tell(report: "ImportReport", *, as_json: bool) -> None:
@@ -142,14 +143,11 @@ def read_pipelines(file: Path) -> "list[Pipeline]":
 
 def doctor(as_json: Json = False) -> None:
     """Look for anything wrong; changes nothing."""
-    import logging
-
     from api.output import print_json, print_line, print_table
-    from infra import logs
     from infra.database import reach
     from infra.doctor import examine
 
-    logs.configure(logging.WARNING)
+    log_from("WARNING")
     chosen = settings()
     if chosen.database_url is not None:
         reach(chosen.database_url)

@@ -1,11 +1,11 @@
-"""The customer as it was, or as it was known, at an instant: its events are folded again.
+"""A customer, lead or case as it was, or was known, at an instant: its events are folded again.
 
 `recorded_at` is what we knew by then, in the order in which we learned of it. `effective_at` is
 what had happened by then, in the order in which it happened. Both together: what we knew at the
 one instant of the time up to the other.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from domain.customer import CustomerAbsorbed
@@ -14,7 +14,7 @@ from infra.database import Pool
 from infra.envelope import decode
 from projections import customer_history
 from projections.customer_view import combine, customer_view
-from projections.projection import Row
+from projections.projection import Projection, Row
 
 
 class AsOf:
@@ -46,6 +46,13 @@ class AsOf:
             self._rows[id_] = row and {"tenant": self._tenant, "key": id_, **row}
         return self._rows[id_]
 
+    def of_stream(self, projection: Projection, subject: str, stream: str) -> Row | None:
+        """Give the row of a lead or case as of then; None when nothing was known of it."""
+        types = list(projection.handlers)
+        history = self._then(self._read(subjects=[subject], stream=stream, types=types))
+        row = projection.fold(history).get(stream)
+        return row and {"tenant": self._tenant, "key": stream, **row}
+
     def _merged_into(self, id_: str, seen: set[str]) -> Iterator[Row]:
         """Give the rows of those that were merged into a customer then, directly or not."""
         for other in self._ever_absorbed(id_) - seen:
@@ -61,21 +68,27 @@ class AsOf:
 
     def _history(self, id_: str) -> list[Recorded[Event]]:
         if id_ not in self._histories:
-            self._histories[id_] = [r for r in self._read(id_) if self._counts(r)]
-            if self._effective_at is not None:
-                self._histories[id_].sort(key=lambda r: (r.time, r.position))
+            types = list(customer_view.handlers)
+            events = self._read(subjects=[id_], stream=None, types=types)
+            self._histories[id_] = self._then(events)
         return self._histories[id_]
+
+    def _then(self, events: Iterable[Recorded[Event]]) -> list[Recorded[Event]]:
+        """Keep what counts, in the order that counts."""
+        history = [recorded for recorded in events if self._counts(recorded)]
+        if self._effective_at is not None:
+            history.sort(key=lambda r: (r.time, r.position))
+        return history
 
     def _counts(self, recorded: Recorded[Event]) -> bool:
         known = self._recorded_at is None or recorded.recordedtime <= self._recorded_at
         happened = self._effective_at is None or recorded.time <= self._effective_at
         return known and happened
 
-    def _read(self, id_: str) -> Iterator[Recorded[Event]]:
+    def _read(self, **which: object) -> Iterator[Recorded[Event]]:
         arguments = {
-            "tenant": self._tenant, "subjects": [id_], "types": list(customer_view.handlers),
-            "stream": None, "after": 0, "limit": None,
-            "recorded_before": None, "effective_before": None,
+            "tenant": self._tenant, "after": 0, "limit": None,
+            "recorded_before": None, "effective_before": None, **which,
         }  # fmt: skip
         with self._pool.connection() as conn:
             rows = conn.execute(customer_history.PAGE, arguments, binary=True).fetchall()

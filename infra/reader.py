@@ -3,11 +3,12 @@
 One method per question, all of one tenant, plain values in and out. HTTP and CLI ask the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import orjson
 from psycopg.rows import dict_row
 
 from domain.values import Identifier
@@ -17,7 +18,7 @@ from infra.opening import open_events, open_rows
 from infra.runtime import Runtime
 from infra.tables import Table
 from projections import churn_alerts, customer_history, customer_view, sales_pipeline, sla_clocks
-from projections.projection import Row
+from projections.projection import Projection, Row
 
 LEAD = "SELECT * FROM read.sales_pipeline WHERE tenant = %(tenant)s AND key = %(key)s"
 CASE = f"SELECT * FROM ({sla_clocks.CLOCKS}) AS clocks WHERE key = %(key)s"
@@ -146,6 +147,11 @@ class Reader:
         """Give one lead."""
         return self._one(LEAD, tenant=tenant, key=id_)
 
+    def lead_as_of(self, tenant: str, id_: str, **instants: datetime | None) -> Row | None:
+        """Give one lead as of an instant: `recorded_at`, `effective_at`, or both."""
+        row = self._as_of(tenant, id_, sales_pipeline.sales_pipeline, instants)
+        return self._shown(tenant, [row])[0] if row else None
+
     def leads(
         self,
         tenant: str,
@@ -184,6 +190,14 @@ class Reader:
     def case(self, tenant: str, id_: str, at: datetime | None = None) -> Row | None:
         """Give one case with its clocks as they stand at an instant, or now."""
         return self._one(CASE, tenant=tenant, key=id_, at=at or datetime.now(UTC))
+
+    def case_as_of(self, tenant: str, id_: str, **instants: datetime | None) -> Row | None:
+        """Give one case as of an instant, with its clocks as they stood then."""
+        row = self._as_of(tenant, id_, sla_clocks.sla_clocks, instants)
+        if row is None:
+            return None
+        at = max(instant for instant in instants.values() if instant is not None)
+        return self._one(sla_clocks.CLOCKS_OF, tenant, row=orjson.dumps(row).decode(), at=at)
 
     def cases(
         self,
@@ -250,6 +264,20 @@ class Reader:
         return Changes(items, upto, caught_up=upto >= head)
 
     # ---- How it is asked -------------------------------------------------------------------------
+
+    def _as_of(
+        self,
+        tenant: str,
+        stream: str,
+        projection: Projection,
+        instants: Mapping[str, datetime | None],
+    ) -> Row | None:
+        subject = self._store.subjects(tenant, [stream]).get(stream)
+        if subject is None:
+            return None
+        recorded_at, effective_at = instants.get("recorded_at"), instants.get("effective_at")
+        then = AsOf(self._pool, tenant, recorded_at, effective_at)
+        return then.of_stream(projection, subject, stream)
 
     def _rows(self, query: str, **arguments: object) -> list[Row]:
         with self._pool.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:

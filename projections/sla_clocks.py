@@ -172,13 +172,16 @@ CASE WHEN {done} <= {due} THEN 'met'
      ELSE 'running' END
 """
 
-CLOCKS = f"""
-SELECT *,
+VERDICTS = f"""
     {VERDICT.format(done="first_answer_at", due="first_answer_due", paused="NULL::timestamptz")}
         AS first_answer,
     {VERDICT.format(done="resolved_at", due="resolution_due", paused="paused_since")} AS resolution
-FROM read.sla_clocks WHERE tenant = %(tenant)s
 """
+
+CLOCKS = f"SELECT *, {VERDICTS} FROM read.sla_clocks WHERE tenant = %(tenant)s"
+
+CLOCKS_OF = f"SELECT *, {VERDICTS} FROM json_populate_record(NULL::read.sla_clocks, %(row)s::json)"
+"""The same of one row that is not in the table, because it is of another instant."""
 
 PAGE = f"""
 SELECT * FROM ({CLOCKS}) AS clocks

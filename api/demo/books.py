@@ -28,7 +28,7 @@ class Ticket:
     stopped: datetime | None = None
     """Since when the clock of the resolution stands still."""
     pauses: timedelta = timedelta()
-    closed: bool = False
+    closed: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -88,20 +88,19 @@ class Books:
         return [deal for deal in self.deals.values() if deal.status == "open"]
 
     def answered_late(self, at: datetime) -> int:
-        """Count the cases whose first answer was promised earlier than it came, or will come."""
+        """Count the cases whose first answer did not come, or will not come, as promised."""
         return sum(
-            (ticket.answered or at) > ticket.opened + TARGETS[ticket.priority].first_response
+            (ticket.answered or ticket.closed or at)
+            > ticket.opened + TARGETS[ticket.priority].first_response
             for ticket in self.tickets.values()
-            if ticket.answered or not ticket.closed
         )
 
     def resolved_late(self, at: datetime) -> int:
-        """Count the cases whose resolution was promised earlier than it came, or will come."""
+        """Count the cases whose resolution did not come, or will not come, as promised."""
         return sum(
-            (ticket.resolved or at)
+            (ticket.resolved or ticket.closed or ticket.stopped or at)
             > ticket.opened + TARGETS[ticket.priority].resolution + ticket.pauses
             for ticket in self.tickets.values()
-            if ticket.resolved or not (ticket.closed or ticket.stopped)
         )
 
     def silent(self, at: datetime) -> int:
@@ -143,11 +142,11 @@ class Books:
                 ticket.stopped = at
             case "resumed" | "reopened":
                 ticket.pauses += at - (ticket.stopped or ticket.resolved or at)
-                ticket.stopped = ticket.resolved = None
+                ticket.stopped = ticket.resolved = ticket.closed = None
             case "resolved":
                 ticket.resolved = at
             case "closed":
-                ticket.closed = True
+                ticket.closed = at
 
 
 def name(ref: Message) -> Name:

@@ -54,7 +54,10 @@ def commands(env: Path) -> list[tuple[str, str]]:
         (f". {quote(str(env))}", "find the demo: its data, its keys, and crm itself"),
         (f"crm history {EMAIL}", "everything that happened to Ada"),
         (f"crm show customer {EMAIL} --as-of 2025-03-09", "what was known before she signed up"),
-        ("crm show case desk:ada-2", "the case that was answered and resolved too late"),
+        (
+            "crm show case desk:ada-2 --as-of 2025-10-09T12:00Z",
+            "her second case at that noon, as it was known then: overdue",
+        ),
         (
             f'{read} "$API/v1/churn-alerts?at={END:%Y-%m-%dT%H:%M:%SZ}&limit=3"',
             "who was silent for too long at the end of the year",
