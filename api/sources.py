@@ -14,6 +14,8 @@ from commands.ingest import Message
 from domain.rejected import Rejected
 from infra.refused import message_of
 
+SUFFIXES_OF_ROWS = (".csv", ".tsv")
+
 
 class Item(NamedTuple):
     """A message and the line that it comes from."""
@@ -92,4 +94,7 @@ class MappedRows(Source):
 
 def source_of(file: BinaryIO, path: Path, mapping: Mapping | None) -> Source:
     """Give the items of a file. Raises `Rejected` when the mapping does not fit it."""
+    if mapping is None and path.suffix.lower() in SUFFIXES_OF_ROWS:
+        sentence = f"{path.name} holds rows: a mapping must say how they become events."
+        raise Rejected("mapping.missing", sentence)
     return Events(file) if mapping is None else MappedRows(file, path, mapping)

@@ -266,6 +266,14 @@ def test_a_file_that_is_not_there_says_so(importer):
     assert refused.value.code == "file.unreadable"
 
 
+def test_rows_without_a_mapping_are_not_taken_for_events(importer, tmp_path):
+    (tmp_path / "rows.CSV").write_text("a,b\n1,2\n")
+    with pytest.raises(Rejected) as refused:
+        run_import(importer.runtime, tmp_path / "rows.CSV", tenant=importer.tenant, authid="test")
+    assert refused.value.code == "mapping.missing"
+    assert importer.refused() == {}
+
+
 def test_a_dry_run_writes_nothing_and_needs_nothing(importer):
     content = "who,day,paid\na,2026-01-01,5\nb,2026-01-01,x\nc,2026-01-01,1\n"
     report = importer.take(content, 'key = ["who"]\n' + PURCHASES, dry_run=True)
