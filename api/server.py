@@ -12,6 +12,7 @@ import uvicorn
 from api.http import create_app
 from consumers.service import ROLES, running
 from infra.runtime import Runtime
+from infra.settings import Settings
 
 STOP_SECONDS = 10
 
@@ -28,7 +29,7 @@ def serve(runtime: Runtime, roles: Collection[str] = ROLES) -> None:
     # uvicorn raises a signal again when it is done; the loops must have their time to stop, too.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    with listening(runtime) as listener, running(runtime, roles):
+    with listening(runtime.settings) as listener, running(runtime, roles):
         server.run([listener])
 
 
@@ -36,7 +37,7 @@ def serve(runtime: Runtime, roles: Collection[str] = ROLES) -> None:
 def serving(runtime: Runtime, roles: Collection[str] = ROLES) -> Iterator[str]:
     """Serve while the block lasts, and give the address: for whoever does more meanwhile."""
     server = server_of(runtime)
-    with listening(runtime) as listener, running(runtime, roles):
+    with listening(runtime.settings) as listener, running(runtime, roles):
         thread = threading.Thread(target=server.run, args=([listener],), name="http")
         thread.start()
         try:
@@ -46,9 +47,8 @@ def serving(runtime: Runtime, roles: Collection[str] = ROLES) -> Iterator[str]:
             thread.join(STOP_SECONDS)
 
 
-def listening(runtime: Runtime) -> socket.socket:
+def listening(settings: Settings) -> socket.socket:
     """Take the port, before anything is started: calls wait there until they are answered."""
-    settings = runtime.settings
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.create_server((settings.host, settings.port), family=family)
     log.info("http.listening", address=address(listener))

@@ -4,7 +4,8 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from secrets import token_hex
 
 from api.demo.generator import year
@@ -30,17 +31,22 @@ SECONDS_BETWEEN_LINES = 30.0
 def run(plan: Plan, settings: Settings, *, reset: bool) -> None:
     """Run until a signal comes, or the minutes are over."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with locked(settings.directory), database_url(settings) as url:
+    with locked(settings.directory), suppress(KeyboardInterrupt):
+        listening(settings).close()  # a port that cannot be had is told before anything else
+        with database_url(settings) as url:
             if reset:
-                with connect(url) as conn:
-                    forget_everything(conn)
-                (settings.directory / "demo.json").unlink(missing_ok=True)
+                forget(url, settings.directory)
             home = Home.of(plan, settings.directory)
             with open_runtime(settings) as runtime:
                 go_on(plan, home, runtime)
-    except KeyboardInterrupt:
-        print_line("Stopped. The data is kept; the next start goes on with it.")
+    print_line("Stopped. The data is kept; the next start goes on with it.")
+
+
+def forget(url: str, directory: Path) -> None:
+    """Begin anew."""
+    with connect(url) as conn:
+        forget_everything(conn)
+    (directory / "demo.json").unlink(missing_ok=True)
 
 
 def go_on(plan: Plan, home: Home, runtime: Runtime) -> None:
@@ -49,7 +55,6 @@ def go_on(plan: Plan, home: Home, runtime: Runtime) -> None:
     home.make_keys(runtime)
     home.keep(directory)
     if not home.is_played:
-        listening(runtime).close()  # a port that cannot be had is told before, not after a year
         play_all(plan, runtime)
         home.is_played = True
         home.keep(directory)
