@@ -8,7 +8,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """How this process runs. Without any setting it uses an embedded PostgreSQL in `.crm/`."""
 
-    model_config = SettingsConfigDict(env_prefix="CRM_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="CRM_", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
 
     directory: Path = Path(".crm")
     """Where the embedded database and the master key live."""

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +17,15 @@ from typing import NamedTuple
 import pytest
 
 from api.demo.check import Check, report
+from api.demo.generator import year
 from api.demo.home import Home, OtherPlan
 from api.demo.plan import Plan
+from api.demo.play import play
 from api.demo.traffic import happenings
 from commands.cloudevents import read
+from commands.ports import Who
 from domain.rejected import Rejected
+from infra.runtime import Runtime
 
 CRM = [sys.executable, "-P", "-c", "from api.cli import main; main()"]
 SMALL = ["--customers", "10"]
@@ -116,6 +121,17 @@ def test_the_demo_comes_out_as_it_must(tmp_path: Path) -> None:
     assert re.search(r"^\d+ checks, all as they must be\.$", done.stdout, re.MULTILINE)
     assert re.search(r"^churn alerts +(\d+) +\1 +ok$", done.stdout, re.MULTILINE)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_year_that_was_interrupted_is_played_to_its_end(runtime: Runtime) -> None:
+    who, sents = Who("interrupted", "test"), list(year(seed=7, customers=3))
+    first = list(play(sents[: len(sents) // 2], runtime, who))
+    again = list(play(sents, runtime, who))
+    kept = [sent for sent, verdict in [*first, *again] if verdict.status == "accepted"]
+    assert len(first) > 50
+    assert Counter(id(sent) for sent in kept) == Counter(
+        id(sent) for sent in sents if sent.verdict == "accepted"
+    )
 
 
 def test_a_number_that_is_wrong_is_told(capsys: pytest.CaptureFixture[str]) -> None:
