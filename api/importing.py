@@ -123,15 +123,16 @@ def run_import(
     file cannot be read or the mapping does not fit it.
     """
     mapping = load(mapping) if isinstance(mapping, Path) else mapping
-    report, started = ImportReport(path, dry_run), time.perf_counter()
+    writes = None if dry_run else runtime
+    report, started = ImportReport(path, dry_run=writes is None), time.perf_counter()
     with ExitStack() as stack:
         file = stack.enter_context(opened(path))
-        source = stack.enter_context(closing(source_of(file, path, mapping)))
-        if runtime is None or dry_run:
-            judge = checker(tenant)
-        else:
-            judge = ingester(runtime, Who(tenant, authid))
-            configure_pipelines(runtime, tenant, mapping)
+        secret = writes.keyring.tenant_key(tenant).secret if writes else b""
+        source = stack.enter_context(closing(source_of(file, path, mapping, secret)))
+        judge = checker(tenant)
+        if writes is not None:
+            judge = ingester(writes, Who(tenant, authid))
+            configure_pipelines(writes, tenant, mapping)
         show = progress or stack.enter_context(showing(path.name))
         for part in ahead(batches(source, batch)):
             for item, verdict in zip(part, judge([i.message for i in part]), strict=True):

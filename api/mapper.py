@@ -19,9 +19,13 @@ class Mapper:
     """A mapping that fits the columns of a file. Raises `Rejected` when it does not."""
 
     def __init__(
-        self, mapping: Mapping, columns: Sequence[str], lookups: Lookups[str, Table]
+        self,
+        mapping: Mapping,
+        columns: Sequence[str],
+        lookups: Lookups[str, Table],
+        secret: bytes = b"",
     ) -> None:
-        self._mapping, self._occurrences = mapping, Occurrences()
+        self._mapping, self._secret, self._occurrences = mapping, secret, Occurrences()
         names = Names(columns)
         for name, field in mapping.fields.items():
             names.fields[name] = Worker(name, field, names, mapping, lookups).value
@@ -51,17 +55,17 @@ class Mapper:
     def _row_id(self, scope: Scope) -> str:
         """Name a row by what it says, so that the same file always gives the same names.
 
-        Only a digest: ids are kept in the clear, and a cell may be personal.
+        Only a keyed digest: ids are kept in the clear for ever, and a cell may be personal.
         """
         if self._key:
             parts = [text_of(get(scope)) for get in self._key]
             if not any(parts):
                 raise Rejected("row.key_missing", "The row has nothing in its key columns.")
-            key = digest(*parts)
+            key = digest(self._secret, *parts)
             if not self._mapping.repeats:
                 return key.hex()
         else:
-            key = digest(*scope.cells)
+            key = digest(self._secret, *scope.cells)
         return f"{key.hex()}-{self._occurrences.count(key)}"
 
 
@@ -186,5 +190,5 @@ class Builder:
         """Tell whether it is the first of those of which only one is wanted."""
         if not self._once:
             return True
-        of_what = digest("once", self.name, *(text_of(get(scope)) for get in self._once))
+        of_what = digest(b"", "once", self.name, *(text_of(get(scope)) for get in self._once))
         return occurrences.count(of_what) == 1

@@ -63,10 +63,11 @@ class MappedRows(Source):
     Raises `Rejected` at once when the mapping does not fit the file.
     """
 
-    def __init__(self, file: BinaryIO, path: Path, mapping: Mapping) -> None:
+    def __init__(self, file: BinaryIO, path: Path, mapping: Mapping, secret: bytes) -> None:
         super().__init__()
         self._rows, self._source = Rows(file, mapping.file), mapping.source
-        self._mapper = Mapper(mapping, self._rows.columns, read_lookups(mapping, path.parent))
+        lookups = read_lookups(mapping, path.parent)
+        self._mapper = Mapper(mapping, self._rows.columns, lookups, secret)
 
     def __iter__(self) -> Iterator[Item]:
         for row in self._rows:
@@ -92,9 +93,9 @@ class MappedRows(Source):
         return [Message(event, orjson.dumps(event)) for event in events]
 
 
-def source_of(file: BinaryIO, path: Path, mapping: Mapping | None) -> Source:
+def source_of(file: BinaryIO, path: Path, mapping: Mapping | None, secret: bytes = b"") -> Source:
     """Give the items of a file. Raises `Rejected` when the mapping does not fit it."""
     if mapping is None and path.suffix.lower() in SUFFIXES_OF_ROWS:
         sentence = f"{path.name} holds rows: a mapping must say how they become events."
         raise Rejected("mapping.missing", sentence)
-    return Events(file) if mapping is None else MappedRows(file, path, mapping)
+    return Events(file) if mapping is None else MappedRows(file, path, mapping, secret)

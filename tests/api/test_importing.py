@@ -281,6 +281,8 @@ def test_a_dry_run_writes_nothing_and_needs_nothing(importer):
     without = run_import(
         None, path, tenant="t", authid="test", mapping=parse(PURCHASES), dry_run=True
     )
+    assert report.dry_run
+    assert without.dry_run
     assert report.verdicts == without.verdicts == {"accepted": 2, "rejected": 1}
     assert [sample.line for sample in report.samples] == [2, 4]
     assert report.samples[0].event["data"]["amount"] == {"amount": 500, "currency": "EUR"}

@@ -224,6 +224,14 @@ def test_an_id_tells_nothing_of_the_row():
     assert re.fullmatch(r"[0-9a-f]{32}-0", id_)
 
 
+def test_an_id_cannot_be_guessed_without_the_secret_of_the_tenant():
+    def made_with(secret: bytes) -> str:
+        ((event,),) = [Mapper(parse(lead("")), ["id"], {}, secret).messages(["1"])]
+        return event["id"]
+
+    assert made_with(b"one") == made_with(b"one") != made_with(b"other")
+
+
 def test_a_row_without_anything_in_its_key_is_refused():
     with pytest.raises(Rejected) as told:
         ids(lead("", top='key = ["id"]'), "|a")
