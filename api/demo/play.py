@@ -15,6 +15,7 @@ from infra.runtime import Runtime
 
 SLICE = timedelta(hours=12)
 """How much of the year is taken in at once; what Ada sends is always taken in at once."""
+LEVEL_SECONDS_MAX = 300.0
 
 
 def play(year: Iterable[Sent], runtime: Runtime, who: Who) -> Iterator[tuple[Sent, Verdict]]:
@@ -47,8 +48,8 @@ def slices(year: Iterable[Sent]) -> Iterator[list[Sent]]:
 
 def level(runtime: Runtime) -> None:
     """Wait until everything that was kept is in every read model."""
-    while True:
-        now = progress(runtime.pool, runtime.tables)
-        if not any(level.lag_events for level in now.levels):
-            return
+    deadline = time.monotonic() + LEVEL_SECONDS_MAX
+    while any(each.lag_events for each in progress(runtime.pool, runtime.tables).levels):
+        if time.monotonic() > deadline:
+            raise TimeoutError("The read models do not catch up.")
         time.sleep(0.02)

@@ -78,6 +78,41 @@ def test_the_books_know_the_people(played: list[Sent]) -> None:
     assert sum(s.message.get("correlationid") == STORY for s in played) > 40
 
 
+def figures(sents: list[Sent]) -> tuple[object, ...]:
+    books = Books()
+    for sent in sents:
+        books.note(sent)
+    worth = [sum(deal.amount for deal in deals) for deals in (books.won(), books.open_deals())]
+    late = books.answered_late(END), books.resolved_late(END)
+    counts = books.customers(), books.silent(END), books.cents, len(books.tickets)
+    return (books.verdicts, books.types, worth, late, counts)
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        "customer.registered.v1",
+        "customer.purchase_recorded.v1",
+        "customer.merged.v1",
+        "interaction.recorded.v1",
+        "lead.won.v1",
+        "case.opened.v1",
+        "case.agent_answered.v1",
+        "case.resolved.v1",
+    ],
+)
+def test_the_books_notice_a_message_that_is_missing(played: list[Sent], type_: str) -> None:
+    accepted = [s for s in played if s.verdict == "accepted"]
+    missing = next(s for s in accepted if s.message["type"] == type_)
+    case = missing.message["data"].get("case") if type_ == "case.opened.v1" else None
+    others = [
+        s
+        for s in played
+        if s is not missing and (not case or s.message["data"].get("case") != case)
+    ]
+    assert figures(others) != figures(played)
+
+
 @pytest.mark.parametrize(
     ("gaps", "silence", "alarming"),
     [((10, 10), 30, False), ((10, 10), 31, True), ((10,), 99, False), ((0, 0), 99, False)],
