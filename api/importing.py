@@ -7,7 +7,7 @@ again: what is in already is a duplicate, and nothing is lost or counted twice.
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -134,7 +134,8 @@ def run_import(
             judge = ingester(writes, Who(tenant, authid))
             configure_pipelines(writes, tenant, mapping)
         show = progress or stack.enter_context(showing(path.name))
-        for part in ahead(batches(source, batch)):
+        parts = stack.enter_context(closing(ahead(batches(source, batch))))
+        for part in parts:
             for item, verdict in zip(part, judge([i.message for i in part]), strict=True):
                 report.note(item, verdict)
             report.seconds = time.perf_counter() - started
@@ -173,7 +174,7 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield part
 
 
-def ahead(parts: Iterator[list[Item]]) -> Iterator[list[Item]]:
+def ahead(parts: Iterator[list[Item]]) -> Generator[list[Item]]:
     """Prepare the next part while this one is being kept: the database leaves time for it."""
     with ThreadPoolExecutor(1, "reader") as reader:
         coming = reader.submit(next, parts, None)

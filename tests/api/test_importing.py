@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +17,8 @@ import pytest
 from api.importing import run_import
 from api.mapping import parse
 from api.occurrences import Occurrences
+from commands.ingest import ingest
+from commands.ports import Busy
 from domain.lead import Pipeline, PipelineStage
 from domain.rejected import Rejected
 from infra.runtime import Runtime
@@ -138,6 +141,29 @@ def test_batches_hold_no_more_than_fits_into_memory(importer, monkeypatch):
     with pytest.raises(ValueError, match="zip"):
         importer.take(clicks(20), batch=100)
     assert sizes[0] < 10
+
+
+def test_an_import_is_patient_while_others_change_the_same(importer, monkeypatch):
+    busy = iter([True, True, False])
+
+    def at_first_busy(*asked: Any) -> Any:
+        if next(busy, False):
+            raise Busy("Others were quicker.")
+        return ingest(*asked)
+
+    monkeypatch.setattr("api.importing.ingest", at_first_busy)
+    monkeypatch.setattr("api.importing.BUSY_PAUSE_SECONDS", 0)
+    assert importer.take(clicks(5)).verdicts == {"accepted": 5}
+
+
+def test_what_breaks_an_import_ends_it_at_once(importer, monkeypatch):
+    def gone(*_: Any) -> Any:
+        raise ConnectionError("The database is gone.")
+
+    monkeypatch.setattr("api.importing.ingest", gone)
+    with pytest.raises(ConnectionError):
+        importer.take(clicks(500), batch=1)
+    assert "reader_0" not in {thread.name for thread in threading.enumerate()}
 
 
 # ---- Rows and a mapping --------------------------------------------------------------------------
