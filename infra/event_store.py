@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -15,8 +16,9 @@ from domain.lead import Pipeline, PipelineStage
 from domain.values import Identifier
 from infra.database import Pool
 from infra.envelope import decode_opened, encode, sealed_slots, slots
+from infra.gathering import Gathering
 from infra.keys import Keyring
-from infra.recorder import Recorder
+from infra.recorder import EventRow, Recorder, append_each
 
 LOAD = """
 SELECT stream, envelope FROM crm.event
@@ -55,21 +57,23 @@ class PostgresEventStore:
 
     def __init__(self, pool: Pool, keyring: Keyring) -> None:
         self._pool, self._keyring = pool, keyring
+        self._gathering = Gathering(partial(append_each, pool))
 
     def append(self, batch: Batch) -> int:
         """Keep a batch and give its token, the last `seq`. Raises `StaleStream`."""
         keys = self._keyring.ensure(
             batch.tenant, {slot for event in batch.events for slot in slots(event)}
         )
-        stored = [
-            StoredEvent(event.stream, event.version, event.type, encode(event, keys))
-            for event in batch.events
-        ]
-        subjects = [event.subject for event in batch.events]
+        with_them = self._with_them(batch)
         try:
-            return Recorder(self._pool, batch.tenant).append(
-                stored, subjects, self._with_them(batch)
-            )
+            stored = [
+                StoredEvent(event.stream, event.version, event.type, encode(event, keys))
+                for event in batch.events
+            ]
+            subjects = [event.subject for event in batch.events]
+            if len(stored) == 1 and with_them is None:
+                return self._gathering.write(EventRow.of(batch.tenant, stored[0], subjects[0]))
+            return Recorder(self._pool, batch.tenant).append(stored, subjects, with_them)
         except IntegrityError as error:
             raise StaleStream(str(error)) from error
 

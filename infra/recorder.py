@@ -7,7 +7,8 @@ the unique key on (tenant, stream, version) is the gate, and the sequencer gives
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from eventsourcing.persistence import (
@@ -76,6 +77,17 @@ WITH appended AS (
 INSERT INTO crm.pending SELECT seq FROM appended RETURNING seq
 """
 
+# Single events of several requests, of any tenants.
+APPEND_EACH = """
+WITH appended AS (
+    INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
+    SELECT * FROM unnest(
+        %s::text[], %s::uuid[], %s::bigint[], %s::text[], %s::uuid[], %b::bytea[])
+    RETURNING seq
+)
+INSERT INTO crm.pending SELECT seq FROM appended RETURNING seq
+"""
+
 SELECT_STREAM = """
 SELECT stream, version, type, envelope FROM crm.event
 WHERE tenant = %(tenant)s AND stream = %(stream)s
@@ -130,10 +142,7 @@ class Recorder(AggregateRecorder):
             return 0
         about = [str(e.originator_id) for e in events] if subjects is None else subjects
         if len(events) == 1 and not with_them:
-            only = events[0]
-            stream, version = str(only.originator_id), only.originator_version
-            row = (self.tenant, stream, version, only.topic, about[0], only.state)
-            return self._write(APPEND_EVENT, row)
+            return self._write(APPEND_EVENT, EventRow.of(self.tenant, events[0], about[0]))
         arrays = {
             "tenant": self.tenant,
             "streams": [str(event.originator_id) for event in events],
@@ -147,12 +156,9 @@ class Recorder(AggregateRecorder):
         return self._write(APPEND_EVENTS, arrays)
 
     def _write(self, query: str, arguments: Arguments) -> int:
-        """Run one of the statements above; whoever was slower than another is told so."""
-        try:
-            with self.pool.connection() as conn:
-                return self._execute(conn, query, arguments)
-        except (UniqueViolation, DeadlockDetected) as error:
-            raise IntegrityError(str(error.diag.constraint_name or "deadlock")) from error
+        """Run one of the statements above."""
+        with told_when_slower(), self.pool.connection() as conn:
+            return self._execute(conn, query, arguments)
 
     def _execute(self, conn: Conn, query: str, arguments: Arguments) -> int:
         return _number(conn, query, arguments)
@@ -261,6 +267,41 @@ class PollingSubscription(Subscription[ApplicationRecorder]):
             if not page:
                 time.sleep(0.01)
         raise StopIteration
+
+
+class EventRow(NamedTuple):
+    """An event as it is stored."""
+
+    tenant: str
+    stream: str
+    version: int
+    type: str
+    subject: str
+    envelope: bytes
+
+    @classmethod
+    def of(cls, tenant: str, event: StoredEvent, subject: str) -> "EventRow":
+        """Lay out an event of the library."""
+        stream = str(event.originator_id)
+        return cls(tenant, stream, event.originator_version, event.topic, subject, event.state)
+
+
+def append_each(pool: Pool, rows: Sequence[EventRow]) -> list[int]:
+    """Keep single events of several requests in one transaction; gives the `seq` of each."""
+    with told_when_slower(), pool.connection() as conn:
+        if len(rows) == 1:
+            return [_number(conn, APPEND_EVENT, rows[0])]
+        arrays = [list(column) for column in zip(*rows, strict=True)]
+        return sorted(seq for (seq,) in conn.execute(APPEND_EACH, arrays))
+
+
+@contextmanager
+def told_when_slower() -> Iterator[None]:
+    """Tell a writer that was slower than another one about the same stream."""
+    try:
+        yield
+    except (UniqueViolation, DeadlockDetected) as error:
+        raise IntegrityError(str(error.diag.constraint_name or "deadlock")) from error
 
 
 def _number(conn: Conn, query: str, arguments: Arguments) -> int:

@@ -106,6 +106,21 @@ def test_a_message_sent_by_many_at_once_is_kept_once(runtime: Runtime) -> None:
         assert events(runtime) == 2 + number + 1
 
 
+def test_messages_that_come_at_once_are_each_kept_under_their_own_token(runtime: Runtime) -> None:
+    """They share transactions, whoever sends them; one of them was here before."""
+    customer = registered(runtime)
+    said = [RecordInteraction(customer=customer, channel=f"c{n}", kind="visit") for n in range(60)]
+    (before,) = ask(runtime, said[0])
+    asked = [request(each) for each in said[1:]]
+    asked.append(request(said[0], before.events[0].stream))
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda r: execute([r], ME, runtime.ports)[0], asked))
+    assert [v.status for v in answers] == ["accepted"] * 59 + ["duplicate"]
+    with runtime.pool.connection() as conn:
+        stored = dict(conn.execute("SELECT stream, seq FROM crm.event").fetchall())
+    assert [stored[v.events[0].stream] for v in answers[:59]] == [v.token for v in answers[:59]]
+
+
 def test_channels_that_meet_a_customer_at_once_meet_one(runtime: Runtime) -> None:
     for number in range(5):
         ref = ByEmail(email=f"new-{number}@example.org")
