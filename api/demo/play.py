@@ -13,7 +13,7 @@ from commands.ports import Verdict, Who
 from infra.progress import progress
 from infra.runtime import Runtime
 
-SLICE = timedelta(hours=12)
+SLICE = timedelta(days=1)
 """How much of the year is taken in at once; what Ada sends is always taken in at once."""
 LEVEL_SECONDS_MAX = 300.0
 
