@@ -33,7 +33,7 @@ def traffic(runtime: Runtime, events: int, seed: int = 1) -> list[Verdict]:
     return execute(requests, WHO, runtime.ports)
 
 
-def eventually(done: Callable[[], bool], seconds: float = 30) -> bool:
+def eventually(done: Callable[[], bool], seconds: float = 90) -> bool:
     """Wait until something is so."""
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:

@@ -64,13 +64,13 @@ def test_the_roles_work_together_as_processes(
     roles = [name for name in OURS if name != "topics"]
     with processes({name: OURS[name]["command"] for name in roles}, env):
         base = f"http://127.0.0.1:{port}"
-        assert eventually(lambda: answers(f"{base}/readyz"), 40)
+        assert eventually(lambda: answers(f"{base}/readyz"), 90)
         event = {"specversion": "1.0", "id": "1", "source": "/compose", "type": "case.opened.v1",
                  "data": {"case": {"system": "desk", "id": "7"}, "channel": "web",
                           "customer": {"email": "ada@example.org"}}}  # fmt: skip
         call(f"{base}/v1/events", secret, event)
-        assert eventually(lambda: len(call(f"{base}/v1/cases", secret)["items"]) == 1, 40)
-        assert eventually(lambda: crm(["topics", "verify"], env).returncode == 0, 20)
+        assert eventually(lambda: len(call(f"{base}/v1/cases", secret)["items"]) == 1, 90)
+        assert eventually(lambda: crm(["topics", "verify"], env).returncode == 0, 60)
 
 
 def environment(

@@ -89,7 +89,7 @@ def test_group_offsets_are_only_a_hint(kafka: Runtime) -> None:
         table.drop()
     move_groups_to_the_end(kafka)
     with running(kafka):
-        assert eventually(lambda: level(kafka), seconds=40)
+        assert eventually(lambda: level(kafka))
     assert digests(kafka.tables) == folded_from_the_store(kafka)
 
 

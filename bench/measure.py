@@ -1,0 +1,149 @@
+"""How a benchmark is run: ours and its control by turns on one server, one JSON line per case."""
+
+import json
+import os
+import platform
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import structlog
+from psycopg.conninfo import make_conninfo
+
+from infra.embedded import EmbeddedPostgres
+from infra.runtime import Runtime, open_runtime
+from infra.settings import Settings
+
+RUNS = int(os.environ.get("CRM_BENCH_RUNS", "5"))
+Measurement = Callable[[], float]
+
+
+def compare(
+    bench: str,
+    case: str,
+    measured: Mapping[str, Measurement],
+    goals: Mapping[str, float],
+    *,
+    turn: bool = True,
+) -> None:
+    """Measure `ours` and its controls by turns; print a line for each control with its goal.
+
+    Every second run goes in the opposite order, unless `turn` says that a control needs ours first.
+    """
+    rates: dict[str, list[float]] = {name: [] for name in measured}
+    for run in range(RUNS):
+        order = list(reversed(measured)) if turn and run % 2 else list(measured)
+        for name in order:
+            rates[name].append(measured[name]())
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    for control, goal in goals.items():
+        against = f"{case}, against {control}"
+        report(bench, against, medians["ours"], medians[control], goal, RUNS)
+
+
+def report(
+    bench: str,
+    case: str,
+    ours: float,
+    control: float,
+    goal: float,
+    runs: int,
+    *,
+    less: bool = False,
+) -> None:
+    """Print a case. A higher ratio is always better: where `less` is better it is turned round."""
+    ratio = control / ours if less else ours / control
+    line = {
+        "bench": bench,
+        "case": case,
+        "ours": rounded(ours),
+        "control": rounded(control),
+        "ratio": rounded(ratio),
+        "goal": goal,
+        "met": ratio >= goal,
+        "runs": runs,
+        "machine": machine(),
+    }
+    print(json.dumps(line), flush=True)
+
+
+def rounded(number: float) -> float:
+    """Keep three significant digits: no run is more exact than that."""
+    return float(f"{number:.3g}")
+
+
+def machine() -> str:
+    """Say what it ran on."""
+    python, system = platform.python_version(), f"{platform.system()} {platform.machine()}"
+    return f"{os.cpu_count()} cores, {system}, Python {python}"
+
+
+def per_second(count: int, work: Callable[[], object]) -> float:
+    """Give the rate at which a known number of things is done."""
+    started = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - started)
+
+
+def per_second_in_threads(threads: int, seconds: float, make: Callable[[], Callable[[], None]]):
+    """Give the rate at which threads repeat something; `make` prepares it for each thread."""
+    begin, done = threading.Barrier(threads + 1), threading.Event()
+
+    def repeat() -> int:
+        once, count = make(), 0
+        begin.wait()
+        while not done.is_set():
+            once()
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(threads) as pool:
+        counts = [pool.submit(repeat) for _ in range(threads)]
+        begin.wait()
+        started = time.perf_counter()
+        time.sleep(seconds)
+        done.set()
+        return sum(count.result() for count in counts) / (time.perf_counter() - started)
+
+
+@contextmanager
+def fresh_runtime() -> Iterator[Runtime]:
+    """Open everything on a database of its own, on CRM_BENCH_DATABASE_URL or an embedded one."""
+    structlog.configure(processors=[structlog.processors.JSONRenderer()], wrapper_class=Silent)
+    with tempfile.TemporaryDirectory(prefix="crm-bench-") as directory, server(directory) as url:
+        name = f"crm_bench_{os.getpid()}"
+        execute(url, f"CREATE DATABASE {name} TEMPLATE template0")
+        try:
+            settings = Settings(
+                database_url=make_conninfo(url, dbname=name), directory=Path(directory) / "crm"
+            )
+            with open_runtime(settings) as runtime:
+                yield runtime
+        finally:
+            execute(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def server(directory: str) -> Iterator[str]:
+    """Give the server to measure on."""
+    given = os.environ.get("CRM_BENCH_DATABASE_URL")
+    if given:
+        yield given
+        return
+    with EmbeddedPostgres(Path(directory) / "postgres") as embedded:
+        yield embedded.url
+
+
+def execute(url: str, statement: str) -> None:
+    """Run one statement on a connection of its own."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(statement)
+
+
+Silent = structlog.make_filtering_bound_logger(50)
