@@ -33,7 +33,7 @@ demo: $(RUN)
 	@$(BIN)/crm demo $(ARGS)
 
 test: $(DEV)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadscope $(ARGS)
 
 lint: $(DEV)
 	@$(BIN)/ruff format --check .
