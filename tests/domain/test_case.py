@@ -96,6 +96,8 @@ def test_the_priority_may_rise_and_fall():
     )
     given(CASE, OPENED).when(rules.change_priority, "low").then(CasePriorityChanged(priority="low"))
     given(CASE, OPENED).when(rules.change_priority, "normal").then()
+    urgent = OPENED.model_copy(update={"priority": "urgent"})
+    given(CASE, urgent).when(rules.change_priority, "urgent").then()
 
 
 def test_somebody_is_responsible_alone_or_within_a_team():
@@ -135,7 +137,8 @@ def test_a_case_that_waited_may_wait_again(ended):
 
 
 def test_escalation_only_rises():
-    level_2 = CaseEscalated(level=2, reason="angry")
+    level_1, level_2 = (CaseEscalated(level=n, reason="angry") for n in (1, 2))
+    given(CASE, OPENED).when(rules.escalate, 1, "angry").then(level_1)
     given(CASE, OPENED).when(rules.escalate, 2, "angry").then(level_2)
     given(CASE, OPENED, level_2).when(rules.escalate, 3, "press").then(
         CaseEscalated(level=3, reason="press")
