@@ -134,7 +134,7 @@ def test_a_change_is_noticed_whatever_it_is():
 def test_names_tell_what_happened_to_what_in_which_version():
     for name in EVENTS:
         aggregate, what, version = name.split(".")
-        assert aggregate in ("customer", "lead", "case", "interaction")
+        assert aggregate in ("customer", "lead", "case", "interaction", "agreement", "credit")
         assert what.replace("_", "").isalpha()
         assert version.startswith("v")
         assert int(version[1:]) >= 1
