@@ -1,19 +1,25 @@
 """What a command is, and how it names what it is about."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, ClassVar, Protocol
 from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from domain.case import Case
+from domain.churn_alert import ChurnAlerts
 from domain.customer import Customer, CustomerRegistered
 from domain.events import Event
 from domain.interaction import InteractionRecorded
 from domain.lead import Lead, Pipeline
+from domain.retention_policy import RetentionPolicyHeld
+from domain.segment import Membership
+from domain.value_model import ValueModel
 from domain.values import Id, Identifier, Label, email, external_id, phone
 
-State = Customer | Lead | Case | InteractionRecorded
+Retention = ChurnAlerts | Membership | RetentionPolicyHeld | ValueModel
+State = Customer | Lead | Case | InteractionRecorded | Retention
 
 
 class Fact(BaseModel):
@@ -25,7 +31,7 @@ class Fact(BaseModel):
     subject: str
 
 
-Change = tuple[Customer | Lead | Case | Fact, Sequence[Event]]
+Change = tuple[Customer | Lead | Case | ChurnAlerts | Membership | Fact, Sequence[Event]]
 
 
 class Ref(BaseModel):
@@ -88,6 +94,11 @@ def stream_id(tenant: str, kind: str, ref: str | Ref) -> str:
     return str(ref)
 
 
+def tenant_subject(tenant: str) -> str:
+    """Give the subject of facts that are about the organisation itself, not about a customer."""
+    return str(uuid5(NAMESPACE_URL, f"crm:{tenant}"))
+
+
 class Reader(Protocol):
     """What a decision may look at; whatever it reads is checked again when the events are kept."""
 
@@ -110,6 +121,21 @@ class Reader(Protocol):
 
     def case_id(self, ref: Id | ByExternalId) -> str:
         """Give only the id of the case."""
+
+    def churn_alerts(self, customer: str) -> ChurnAlerts:
+        """Give the churn alerts of a customer."""
+
+    def membership(self, customer: str) -> Membership:
+        """Give the segment that a customer belongs to."""
+
+    def value_model(self, name: str) -> tuple[Fact, ValueModel]:
+        """Give a fitted model of the tenant, and the place of its facts."""
+
+    def retention_policy(self) -> tuple[Fact, RetentionPolicyHeld]:
+        """Give what the tenant agreed on for keeping customers, and the place of its facts."""
+
+    def time(self) -> datetime:
+        """Give when what is asked takes effect."""
 
     def interaction(self) -> tuple[str, InteractionRecorded | None]:
         """Give the stream of the message at hand, and what it said if it was here before."""
