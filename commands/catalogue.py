@@ -1,12 +1,19 @@
 """The contents page: every command, by what asks for it and by what tells that it happened."""
 
+from commands.agreements import AGREEMENT_COMMANDS
 from commands.cases import CASE_COMMANDS
 from commands.command import Command
 from commands.customers import CUSTOMER_COMMANDS
 from commands.interactions import INTERACTION_COMMANDS
 from commands.leads import LEAD_COMMANDS
 
-ALL = (*CUSTOMER_COMMANDS, *LEAD_COMMANDS, *CASE_COMMANDS, *INTERACTION_COMMANDS)
+ALL = (
+    *CUSTOMER_COMMANDS,
+    *LEAD_COMMANDS,
+    *CASE_COMMANDS,
+    *INTERACTION_COMMANDS,
+    *AGREEMENT_COMMANDS,
+)
 
 BY_NAME: dict[str, type[Command]] = {command.name: command for command in ALL}
 """`case.open` → OpenCase: somebody asks us to do it."""

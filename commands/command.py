@@ -1,23 +1,26 @@
 """What a command is, and how it names what it is about."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, ClassVar, Protocol
 from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from domain.agreement import Agreement
 from domain.case import Case
+from domain.credit import Ledger
 from domain.customer import Customer, CustomerRegistered
 from domain.events import Event
 from domain.interaction import InteractionRecorded
 from domain.lead import Lead, Pipeline
 from domain.values import Id, Identifier, Label, email, external_id, phone
 
-State = Customer | Lead | Case | InteractionRecorded
+State = Customer | Lead | Case | Agreement | Ledger | InteractionRecorded
 
 
 class Fact(BaseModel):
-    """The place of a fact that belongs to no aggregate: a stream for one event."""
+    """The place of events whose state does not tell whom they are about: a stream and a subject."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,7 +28,7 @@ class Fact(BaseModel):
     subject: str
 
 
-Change = tuple[Customer | Lead | Case | Fact, Sequence[Event]]
+Change = tuple[Customer | Lead | Case | Ledger | Fact, Sequence[Event]]
 
 
 class Ref(BaseModel):
@@ -78,7 +81,8 @@ CustomerIdRef = Annotated[Id | IdentifierRef, "customer_id"]
 """Like `CustomerRef`, where the decision does not depend on the customer's history."""
 LeadRef = Annotated[Id | ByExternalId, "lead"]
 CaseRef = Annotated[Id | ByExternalId, "case"]
-MARKERS = ("customer", "customer_id", "lead", "case")
+AgreementRef = Annotated[Id | ByExternalId, "agreement"]
+MARKERS = ("customer", "customer_id", "lead", "case", "agreement")
 
 
 def stream_id(tenant: str, kind: str, ref: str | Ref) -> str:
@@ -86,6 +90,11 @@ def stream_id(tenant: str, kind: str, ref: str | Ref) -> str:
     if isinstance(ref, ByExternalId):
         return str(uuid5(NAMESPACE_URL, f"crm:{tenant}\x1f{kind}\x1f{ref.system}\x1f{ref.id}"))
     return str(ref)
+
+
+def organisation(tenant: str) -> str:
+    """Give the id that an organisation itself has as a customer: what it promises is about it."""
+    return str(uuid5(NAMESPACE_URL, f"crm:{tenant}\x1forganisation"))
 
 
 class Reader(Protocol):
@@ -104,6 +113,21 @@ class Reader(Protocol):
 
     def case(self, ref: Id | ByExternalId) -> Case:
         """Give the case, known or not."""
+
+    def agreement(self, ref: Id | ByExternalId) -> Agreement:
+        """Give the agreement, known or not."""
+
+    def agreements(self) -> Sequence[Agreement]:
+        """Give all agreements that were ever made."""
+
+    def ledger(self, agreement: str, customer: str, period: str) -> Ledger:
+        """Give what an agreement owes a customer for a period."""
+
+    def organisation(self) -> str:
+        """Give the id that the organisation itself has as a customer: agreements are about it."""
+
+    def time(self) -> datetime:
+        """Give the instant at which what is asked for happens."""
 
     def lead_id(self, ref: Id | ByExternalId) -> str:
         """Give only the id of the lead."""

@@ -1,14 +1,16 @@
 """One request being decided: it may look at everything, and leaves no trace when it is rejected."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
-from commands.command import ByExternalId, Fact, Ref, stream_id
+from commands.command import ByExternalId, Fact, Ref, organisation, stream_id
 from commands.ports import Kept, Request, kept
 from commands.session import Session, Stream, after
 from domain import customer as customers
+from domain.agreement import Agreement
 from domain.case import Case
+from domain.credit import Ledger
 from domain.customer import Customer, CustomerRegistered, IdentifierAdded, IdentifierRemoved
 from domain.events import Event, Recorded
 from domain.interaction import InteractionRecorded
@@ -20,7 +22,7 @@ CLOCK_SKEW = timedelta(minutes=5)
 """How far ahead of ours the clock of a channel may run."""
 
 
-S = TypeVar("S", Customer, Lead, Case)
+S = TypeVar("S", Customer, Lead, Case, Agreement, Ledger)
 
 
 class Draft:
@@ -73,6 +75,27 @@ class Draft:
     def case(self, ref: str | ByExternalId) -> Case:
         """Give the case, known or not."""
         return self._state(Case(self.case_id(ref)))
+
+    def agreement(self, ref: str | ByExternalId) -> Agreement:
+        """Give the agreement, known or not."""
+        return self._state(Agreement(stream_id(self.session.who.tenant, "agreement", ref)))
+
+    def agreements(self) -> Sequence[Agreement]:
+        """Give all agreements that were ever made."""
+        return [self.agreement(stream) for stream in sorted(self.session.agreements())]
+
+    def ledger(self, agreement: str, customer: str, period: str) -> Ledger:
+        """Give what an agreement owes a customer for a period."""
+        ref = ByExternalId(system=agreement, id=f"{customer} {period}")
+        return self._state(Ledger(stream_id(self.session.who.tenant, "credit", ref)))
+
+    def organisation(self) -> str:
+        """Give the id that the organisation itself has as a customer."""
+        return organisation(self.session.who.tenant)
+
+    def time(self) -> datetime:
+        """Give the instant at which what is asked for happens."""
+        return self.request.time or self.now
 
     def interaction(self) -> tuple[str, InteractionRecorded | None]:
         """Give the stream of the message at hand, and what it said if it was here before."""
@@ -150,7 +173,7 @@ class Draft:
         )
 
 
-def subject(about: Customer | Lead | Case | Fact, events: Sequence[Event]) -> str:
+def subject(about: Customer | Lead | Case | Ledger | Fact, events: Sequence[Event]) -> str:
     """Tell whom a change is about: always a customer."""
     match about:
         case Customer():

@@ -1,9 +1,9 @@
 """The contents page: every event that can be stored, by its name."""
 
-from domain import case, customer, interaction, lead
+from domain import agreement, case, credit, customer, interaction, lead
 from domain.events import EVENTS
 
-AGGREGATES = (customer, lead, case)
+AGGREGATES = (customer, lead, case, agreement, credit)
 
 __all__ = ["AGGREGATES", "EVENTS", "interaction", "names"]
 

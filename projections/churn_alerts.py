@@ -27,7 +27,7 @@ churn_alerts = Projection(
         "last_score": Column("jsonb"),
     },
     indexes=("tenant, last_contact_at",),
-    ignores=names("customer.", "lead.", "case.") - HANDLED,
+    ignores=names("customer.", "lead.", "case.", "agreement.", "credit.") - HANDLED,
 )
 
 

@@ -61,7 +61,7 @@ customer_view = Projection(
         "satisfaction": Column("jsonb", {}),
     },
     indexes=("tenant, merged_into", "tenant, stage", "tenant, last_contact_at"),
-    ignores=names("lead.", "case."),
+    ignores=names("lead.", "case.", "agreement.", "credit."),
 )
 
 

@@ -51,7 +51,7 @@ sales_pipeline = Projection(
         "decided_at": Column("timestamptz"),
     },
     indexes=("tenant, status, stage", "tenant, customer", "tenant, owner"),
-    ignores=names("customer.", "case.", "interaction."),
+    ignores=names("customer.", "case.", "interaction.", "agreement.", "credit."),
 )
 
 
