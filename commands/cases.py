@@ -6,7 +6,7 @@ from pydantic import Field
 
 from commands.command import CaseRef, Change, Command, CustomerIdRef, Reader
 from domain import case as rules
-from domain.agreement import match_case
+from domain.agreement import Agreement, match_case
 from domain.case import Case, CaseEvent, Relation, WaitingFor
 from domain.values import Label, Priority, Text
 
@@ -59,7 +59,7 @@ def matched(the: Reader, case: Case) -> list[CaseEvent]:
     agreements = the.agreements()
     if not agreements:
         return []
-    tier = the.customer(case.customer).tier
+    tier = the.customer(case.customer).tier if any(map(asks_for_tier, agreements)) else None
     traits = {
         "tier": tier,
         "priority": case.priority,
@@ -81,7 +81,14 @@ def matched(the: Reader, case: Case) -> list[CaseEvent]:
     return rules.match_agreement(case, event)
 
 
-class MatchAgreement(CaseCommand, name="case.match_agreement", publishes="case.agreement_due.v1"):
+def asks_for_tier(agreement: Agreement) -> bool:
+    """Tell whether the customer has to be looked at to find out whether an agreement fits."""
+    return any(version.promise.scope.tiers for version in agreement.versions)
+
+
+class MatchAgreement(
+    CaseCommand, name="case.match_agreement", publishes="case.agreement_matched.v1"
+):
     """Put a case under the agreement that fits it now; the time it used stays used."""
 
     def decide(self, the: Reader) -> list[Change]:

@@ -58,7 +58,7 @@ class Clock(NamedTuple):
     since: datetime | None = None
     """While it runs: since when; while it is paused: since when it is."""
     deadline: datetime | None = None
-    """While it runs: the last instant in time."""
+    """The last instant in time while it runs, and what that was when it came to its end."""
     intervals: tuple[tuple[datetime, datetime], ...] = ()
     passed: tuple[Passed, ...] = ()
     history: tuple[Happened, ...] = ()
@@ -226,8 +226,8 @@ def stopped(service: Service, rule: ClockRule, clock: Clock, fact: Fact) -> Serv
 
 def ended(service: Service, clock: Clock, fact: Fact, state: State) -> Clock:
     """Bring a clock to its end, fulfilled or cancelled."""
-    clock = forgotten(service, settled(service, clock, fact.at), fact.at)
-    return noted(clock._replace(state=state, since=None, deadline=None), state, fact)
+    over = forgotten(service, settled(service, clock, fact.at), fact.at)
+    return noted(over._replace(state=state, since=None, deadline=clock.deadline), state, fact)
 
 
 def forgotten(service: Service, clock: Clock, at: datetime) -> Clock:

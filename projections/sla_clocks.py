@@ -273,13 +273,12 @@ jsonb_to_recordset(s.clocks) AS c (
 """
 
 NEWEST = f"""
-(SELECT {VERDICT} FROM {EACH} WHERE c.clock = '{{clock}}' ORDER BY c.instance DESC LIMIT 1)
+coalesce((SELECT {VERDICT} FROM {EACH} WHERE c.clock = '{{clock}}'
+          ORDER BY c.instance DESC LIMIT 1), 'no target')
 """
 
-SHOWN = ", ".join(f"s.{name}" for name in sla_clocks.columns if name not in ("facts", "events"))
-
 CLOCKS = f"""
-SELECT s.tenant, s.key, s.position, {SHOWN},
+SELECT s.*,
     {NEWEST.format(clock="first_response")} AS first_answer,
     {NEWEST.format(clock="resolution")} AS resolution
 FROM read.sla_clocks s WHERE s.tenant = %(tenant)s

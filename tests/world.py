@@ -11,7 +11,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from commands.command import Command
+from commands.command import Command, organisation
 from commands.execute import execute
 from commands.ports import Answer, Batch, Request, StaleStream, Verdict, Who
 from commands.session import Ports, Stream, after
@@ -70,6 +70,12 @@ class MemoryStore:
 
     def fingerprint(self, tenant, command: Command) -> bytes:
         return f"{tenant} {command.name} {command.model_dump_json()}".encode()
+
+    def agreements(self, tenant):
+        about = organisation(tenant)
+        streams = [stream for owner, stream in self.streams if owner == tenant]
+        kept = self.load(tenant, streams).items()
+        return {stream: events for stream, events in kept if events[0].subject == about}
 
     def pipelines(self, tenant):
         return {SALES.name: SALES}
