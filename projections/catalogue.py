@@ -1,11 +1,20 @@
 """The contents page: every projection. A new one is a file and a line here."""
 
+from projections.agreements import agreements
 from projections.churn_alerts import churn_alerts
 from projections.customer_view import customer_view
 from projections.projection import Projection
 from projections.sales_pipeline import sales_pipeline
 from projections.sla_clocks import sla_clocks
+from projections.sla_credits import sla_credits
 
-ALL: tuple[Projection, ...] = (customer_view, sales_pipeline, sla_clocks, churn_alerts)
+ALL: tuple[Projection, ...] = (
+    customer_view,
+    sales_pipeline,
+    sla_clocks,
+    churn_alerts,
+    agreements,
+    sla_credits,
+)
 
 BY_NAME = {projection.name: projection for projection in ALL}

@@ -8,104 +8,19 @@ from uuid import uuid4
 
 import pytest
 
-from commands.agreements import DefineAgreement, ReverseCredit
+from commands.agreements import ReverseCredit
 from commands.cases import NoteAgentAnswer, OpenCase, ResolveCase, WaitWithCase
-from commands.command import ByExternalId, Command
-from commands.customers import AssignTier
 from commands.execute import execute
 from commands.ports import Request, Who
-from commands.session import Ports
 from consumers.service import running
 from consumers.timers import fire
-from domain.agreement import Compensation, Credit, Escalation, Promise, Scope
-from domain.calendar import ALWAYS
-from domain.terms import ClockRule, Terms, WarnAt
-from domain.values import Money
-from infra.due import DueCases
-from infra.envelope import decode
 from projections.catalogue import BY_NAME
-
-START = datetime(2024, 1, 15, 10, tzinfo=UTC)
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-ANN = ByExternalId(system="shop", id="ann")
-GOLD = ByExternalId(system="contracts", id="gold")
-EUR = {"currency": "EUR"}
-
-
-def case(number: int) -> ByExternalId:
-    return ByExternalId(system="desk", id=str(number))
-
-
-PROMISE = Promise(
-    title="Gold",
-    scope=Scope(tiers=("gold",)),
-    terms=Terms(
-        calendar=ALWAYS,
-        clocks=(
-            ClockRule(
-                clock="resolution",
-                targets={"normal": 4 * HOUR, "urgent": HOUR},
-                warnings=(WarnAt(percent=50),),
-                critical_percent=200,
-            ),
-        ),
-        forgotten_after=24 * HOUR,
-    ),
-    escalations=(
-        Escalation(on="warned", notify=("team lead",)),
-        Escalation(on="breached", level=2, team="second", agent="Lee"),
-        Escalation(on="critical", level=3, notify=("director",)),
-    ),
-    compensation=Compensation(
-        fee=Money(amount=100_000, **EUR),
-        cap=Money(amount=8_000, **EUR),
-        credits={"resolution": Credit(percent=5)},
-    ),
-)
-
-
-class Desk:
-    """A help desk with its own clock on the real write path; the database's clock is far ahead."""
-
-    def __init__(self, runtime, catch_up):
-        self.runtime, self.catch_up, self.now = runtime, catch_up, START
-        self.ports = Ports(runtime.store, lambda: self.now, runtime.ports.new_id)
-        self.due = DueCases(runtime.pool, runtime.tables["sla_clocks"].name)
-
-    def ask(self, command: Command) -> str:
-        [verdict] = execute([Request(command, str(uuid4()))], Who("acme", "tests"), self.ports)
-        self.catch_up()
-        return verdict.code or verdict.status
-
-    def fire_all(self) -> int:
-        """Look again and again until nothing is due, as a timer does."""
-        fired = 0
-        while (result := fire(self.due, self.ports)).fired:
-            fired += result.fired
-            self.catch_up()
-        return fired
-
-    def events(self, *prefixes: str) -> list[tuple[str, datetime]]:
-        page = self.runtime.events.read(0, 10_000, [])
-        recorded = [decode(envelope) for _, envelope in page.events]
-        return [(r.event, r.time) for r in recorded if r.type.startswith(prefixes)]
-
-    def marks(self) -> list[tuple[str, datetime]]:
-        return [(event.mark, at) for event, at in self.events("case.mark_reached")]
-
-    def row(self) -> dict:
-        with self.runtime.pool.connection() as conn:
-            return conn.execute("SELECT clocks, next_due, status FROM read.sla_clocks").fetchone()
+from tests.desk import ANN, GOLD, HOUR, MINUTE, START, Desk, case, opened
 
 
 @pytest.fixture
 def desk(runtime, catch_up) -> Desk:
-    found = Desk(runtime, catch_up)
-    assert found.ask(AssignTier(customer=ANN, tier="gold")) == "accepted"
-    define = DefineAgreement(agreement=GOLD, promise=PROMISE, applies_from=START)
-    assert found.ask(define) == "accepted"
-    assert found.ask(OpenCase(case=case(1), customer=ANN, channel="email")) == "accepted"
-    return found
+    return opened(runtime, catch_up)
 
 
 def test_the_case_is_under_the_agreement_of_its_customers_tier(desk):
@@ -175,8 +90,8 @@ def test_a_pause_puts_off_what_was_due_and_is_not_forgotten(desk):
 
 def test_an_outdated_read_model_fires_nothing_and_loses_nothing(desk):
     desk.now = START + 3 * HOUR
-    answer = NoteAgentAnswer(case=case(1), agent="Kim")
-    execute([Request(answer, str(uuid4()))], Who("acme", "tests"), desk.ports)  # not caught up
+    desk.catch_up()
+    desk.ask(NoteAgentAnswer(case=case(1), agent="Kim"))
     assert fire(desk.due, desk.ports).fired == 0
     desk.catch_up()
     assert fire(desk.due, desk.ports).fired == 1
@@ -184,6 +99,7 @@ def test_an_outdated_read_model_fires_nothing_and_loses_nothing(desk):
 
 def test_looking_twice_without_catching_up_fires_once(desk):
     desk.now = START + 3 * HOUR
+    desk.catch_up()
     assert [fire(desk.due, desk.ports).fired for _ in range(3)] == [1, 0, 0]
 
 
@@ -191,6 +107,7 @@ def test_many_timers_fire_once(desk):
     for number in range(2, 22):
         desk.ask(OpenCase(case=case(number), customer=ANN, channel="email"))
     desk.now = START + 3 * HOUR
+    desk.catch_up()
     together = threading.Barrier(4)
 
     def timer() -> int:
@@ -238,11 +155,11 @@ def test_rebuilt_rows_equal_the_live_ones_at_every_step(desk):
 
 def test_a_running_service_fires_within_two_seconds_of_the_instant(runtime):
     now = datetime.now(UTC)
-    opened = now - timedelta(minutes=30) + timedelta(seconds=1.5)
+    since = now - timedelta(minutes=30) + timedelta(seconds=1.5)
     with running(runtime, roles=("sequencer", "follow", "timers")):
         command = OpenCase(case=case(1), customer=ANN, channel="email", priority="urgent")
         [verdict] = execute(
-            [Request(command, str(uuid4()), time=opened)], Who("acme", "tests"), runtime.ports
+            [Request(command, str(uuid4()), time=since)], Who("acme", "tests"), runtime.ports
         )
         assert verdict.status == "accepted"
         query = """
@@ -256,5 +173,5 @@ def test_a_running_service_fires_within_two_seconds_of_the_instant(runtime):
             with runtime.pool.connection() as conn:
                 found = conn.execute(query).fetchone()
     assert found is not None
-    late = found[0] - (opened + timedelta(minutes=30))
+    late = found[0] - (since + timedelta(minutes=30))
     assert timedelta(0) < late < timedelta(seconds=2)
