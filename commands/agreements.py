@@ -5,7 +5,9 @@ from pydantic import Field
 from commands.command import AgreementRef, CaseRef, Change, Command, CustomerIdRef, Fact, Reader
 from domain import agreement as rules
 from domain import credit
+from domain import customer as customers
 from domain.agreement import Agreement, AgreementEvent, Promise
+from domain.customer import CustomerRegistered
 from domain.values import Instant, Label
 
 
@@ -21,7 +23,7 @@ class AgreementCommand(Command):
     def decide(self, the: Reader) -> list[Change]:
         """Say what changes; an agreement is about the organisation itself."""
         agreement = the.agreement(self.agreement)
-        place = Fact(id=agreement.id, subject=the.organisation())
+        place = Fact(id=agreement.id, subject=the.customer_of_itself().id)
         return [(place, self.change(agreement, the))]
 
 
@@ -30,6 +32,13 @@ class DefineAgreement(AgreementCommand, name="agreement.define", publishes="agre
 
     promise: Promise
     applies_from: Instant
+
+    def decide(self, the: Reader) -> list[Change]:
+        """With its first agreement an organisation becomes a customer: its own partner."""
+        organisation = the.customer_of_itself()
+        introduced = CustomerRegistered(kind="organisation", stage="partner", channel="itself")
+        known = customers.register(organisation, introduced)
+        return [(organisation, known), *super().decide(the)]
 
     def change(self, agreement: Agreement, the: Reader) -> list[AgreementEvent]:
         """Say what happens to the agreement."""
@@ -82,7 +91,7 @@ class ReverseCredit(Command, name="credit.reverse", publishes="credit.reversed.v
     period: Label
     case: CaseRef
     clock: Label
-    instance: int = Field(ge=1)
+    instance: int = Field(ge=1, le=1_000_000)
     reason: Label
 
     def decide(self, the: Reader) -> list[Change]:

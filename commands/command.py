@@ -123,8 +123,8 @@ class Reader(Protocol):
     def ledger(self, agreement: str, customer: str, period: str) -> Ledger:
         """Give what an agreement owes a customer for a period."""
 
-    def organisation(self) -> str:
-        """Give the id that the organisation itself has as a customer: agreements are about it."""
+    def customer_of_itself(self) -> Customer:
+        """Give the organisation as the customer that it is to itself: agreements are about it."""
 
     def time(self) -> datetime:
         """Give the instant at which what is asked for happens."""

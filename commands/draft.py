@@ -89,9 +89,9 @@ class Draft:
         ref = ByExternalId(system=agreement, id=f"{customer} {period}")
         return self._state(Ledger(stream_id(self.session.who.tenant, "credit", ref)))
 
-    def organisation(self) -> str:
-        """Give the id that the organisation itself has as a customer."""
-        return organisation(self.session.who.tenant)
+    def customer_of_itself(self) -> Customer:
+        """Give the organisation as the customer that it is to itself, registered or not."""
+        return self._state(Customer(organisation(self.session.who.tenant)))
 
     def time(self) -> datetime:
         """Give the instant at which what is asked for happens."""

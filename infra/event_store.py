@@ -46,11 +46,15 @@ SALES = Pipeline(
 """The pipeline of a tenant that has not configured any."""
 
 
-ABOUT = """
+AGREEMENTS = """
 SELECT stream, envelope FROM crm.event
-WHERE tenant = %s AND subject = ANY(%s::uuid[]) ORDER BY stream, version
+WHERE tenant = %s AND subject = ANY(%s::uuid[]) AND type LIKE 'agreement.%%'
+ORDER BY stream, version
 """
-COUNT_ABOUT = "SELECT count(*) FROM crm.event WHERE tenant = %s AND subject = ANY(%s::uuid[])"
+COUNT_AGREEMENTS = """
+SELECT count(*) FROM crm.event
+WHERE tenant = %s AND subject = ANY(%s::uuid[]) AND type LIKE 'agreement.%%'
+"""
 
 
 Histories = Mapping[str, Sequence[Recorded[Event]]]
@@ -91,10 +95,10 @@ class PostgresEventStore:
     def agreements(self, tenant: str) -> Histories:
         """Give the events of every agreement; they are read again only when there are new ones."""
         about = [organisation(tenant)]
-        count = self._rows(COUNT_ABOUT, tenant, about)[0][0]
+        count = self._rows(COUNT_AGREEMENTS, tenant, about)[0][0]
         known = self._agreements.get(tenant)
         if known is None or known[0] != count:
-            rows = self._rows(ABOUT, tenant, about) if count else []
+            rows = self._rows(AGREEMENTS, tenant, about) if count else []
             known = self._agreements[tenant] = (len(rows), self._opened(tenant, rows))
         return known[1]
 

@@ -68,11 +68,13 @@ def derived(row: Row) -> Row:
     served = service(row["facts"])
     due = next(iter(dues(served)), None)
     deadlines = [c.deadline for c in served.clocks if c.state == "running" and c.deadline]
+    paused = [clock for clock in served.clocks if clock.state == "paused"]
     answer, resolution = served.current("first_response"), served.current("resolution")
     return row | {
         "clocks": [shown(served, clock) for clock in served.clocks],
         "breach_due": min(deadlines, default=None),
         "next_due": due and due.at,
+        "paused_since": min((c.since for c in paused if c.since), default=None),
         "first_answer_due": answer and answer.deadline,
         "resolution_due": resolution and resolution.deadline,
     }
@@ -125,6 +127,7 @@ sla_clocks = Projection(
         "resolved_at": Column("timestamptz"),
         "resolution_due": Column("timestamptz"),
         "waiting_for": Column("text"),
+        "paused_since": Column("timestamptz"),
         "closed_at": Column("timestamptz"),
         "reopened": Column("int", 0),
         "agreement": Column("uuid"),

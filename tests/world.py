@@ -11,7 +11,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from commands.command import Command, organisation
+from commands.command import Command
 from commands.execute import execute
 from commands.ports import Answer, Batch, Request, StaleStream, Verdict, Who
 from commands.session import Ports, Stream, after
@@ -72,10 +72,10 @@ class MemoryStore:
         return f"{tenant} {command.name} {command.model_dump_json()}".encode()
 
     def agreements(self, tenant):
-        about = organisation(tenant)
-        streams = [stream for owner, stream in self.streams if owner == tenant]
-        kept = self.load(tenant, streams).items()
-        return {stream: events for stream, events in kept if events[0].subject == about}
+        mine = {
+            stream: events for (owner, stream), events in self.streams.items() if owner == tenant
+        }
+        return {s: list(told) for s, told in mine.items() if told[0].type.startswith("agreement.")}
 
     def pipelines(self, tenant):
         return {SALES.name: SALES}
