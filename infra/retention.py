@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from psycopg.rows import class_row, dict_row
 
-from commands.command import tenant_subject
+from commands.command import organisation
 from domain.events import Event
 from domain.retention_policy import RetentionPolicy, RetentionPolicySet
 from domain.value_model import ValueModelFitted
@@ -56,7 +56,7 @@ def fits_of(pool: Pool, tenant: str, recorded_at: datetime) -> list[ValueModelFi
 
 def facts(pool: Pool, tenant: str, type_: str, recorded_at: datetime) -> list[Event]:
     """Give the facts of one kind about the organisation itself, the first one first."""
-    arguments = {"tenant": tenant, "subject": tenant_subject(tenant), "type": type_}
+    arguments = {"tenant": tenant, "subject": organisation(tenant), "type": type_}
     with pool.connection() as conn:
         rows = conn.execute(FACTS, arguments, binary=True).fetchall()
     found = (decode(envelope) for (envelope,) in rows)

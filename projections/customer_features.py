@@ -17,7 +17,7 @@ from domain.case import (
     CaseResolved,
     CustomerWrote,
 )
-from domain.catalogue import RETENTION, names
+from domain.catalogue import others
 from domain.customer import (
     SCORES,
     STAGES,
@@ -84,7 +84,7 @@ customer_features = Projection(
         "withdrawn": Column("jsonb", {}),
     },
     indexes=("tenant, merged_into",),
-    ignores=names("customer.", "lead.", "case.", *RETENTION) - HANDLED,
+    ignores=others("interaction.") - HANDLED,
 )
 
 

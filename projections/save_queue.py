@@ -5,7 +5,7 @@ One row per churn alert, from the first suspicion to the exit interview.
 
 from typing import Any
 
-from domain.catalogue import RETENTION, names
+from domain.catalogue import others
 from domain.churn_alert import (
     ChurnAlertAssigned,
     ChurnAlertPlayChosen,
@@ -56,9 +56,7 @@ save_queue = Projection(
         "answers": Column("jsonb"),
     },
     indexes=("tenant, outcome, value_at_risk DESC", "tenant, customer"),
-    ignores=names("customer.", "lead.", "case.", "interaction.")
-    | names(*(prefix for prefix in RETENTION if prefix != "churn_alert."))
-    | {ChurnAlertsSuppressed.name, ChurnAlertsAllowed.name},
+    ignores=others("churn_alert.") | {ChurnAlertsSuppressed.name, ChurnAlertsAllowed.name},
 )
 
 

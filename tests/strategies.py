@@ -14,12 +14,16 @@ from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 
+from commands.agreements import DefineAgreement, ReverseCredit
 from commands.cases import OpenCase
 from commands.catalogue import ALL
 from commands.command import ByEmail, ByExternalId, ByPhone, Command
 from commands.customers import RegisterCustomer
 from commands.leads import CaptureLead
+from commands.marks import ReachMark
+from domain.agreement import Escalation, Promise, Scope
 from domain.values import UUID_PATTERN, Label
+from tests.desk import PROMISE
 from tests.world import NOON, World
 
 EXAMPLES = int(os.environ.get("CRM_TEST_EXAMPLES", "0"))
@@ -40,10 +44,30 @@ NAMES = [
 CUSTOMERS = [*UUIDS[:2], *NAMES]
 THINGS = [DESK, DESK, DESK, UUIDS[2], UUIDS[0]]
 REFS = {"customer": CUSTOMERS, "customer_id": CUSTOMERS, "lead": THINGS, "case": THINGS}
+REFS["agreement"] = [DESK, DESK, UUIDS[3]]
+EVERYTHING = PROMISE.model_copy(
+    update={
+        "scope": Scope(everything=True),
+        "escalations": (Escalation(on="breached", level=1, notify=("boss",)),),
+    }
+)
+READY = {Promise: [PROMISE, EVERYTHING]}
+"""Too much hangs together in these to make them field by field."""
 PROLOGUE = (
+    DefineAgreement(agreement=DESK, promise=EVERYTHING, applies_from=NOON - timedelta(days=9)),
     *(RegisterCustomer(customer=uuid) for uuid in UUIDS[:2]),
     CaptureLead(lead=DESK, customer=UUIDS[0], source="web"),
     OpenCase(case=DESK, customer=UUIDS[0], channel="email"),
+    ReachMark(case=DESK, clock="resolution", instance=1, mark="breached", due=NOON, events=2),
+    ReverseCredit(
+        agreement=DESK,
+        customer=UUIDS[0],
+        period="2026-01",
+        case=DESK,
+        clock="resolution",
+        instance=1,
+        reason="goodwill",
+    ),
 )
 
 
@@ -103,6 +127,8 @@ def value(chance: Random, annotation: Any) -> Any:
     if origin is dict:
         pairs = range(chance.randrange(3))
         return {value(chance, parts[0]): value(chance, parts[1]) for _ in pairs}
+    if annotation in READY:
+        return chance.choice(READY[annotation])
     if issubclass(annotation, ByEmail | ByPhone | ByExternalId):
         return chance.choice([name for name in NAMES if isinstance(name, annotation)])
     if issubclass(annotation, BaseModel):

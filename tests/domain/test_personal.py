@@ -1,6 +1,7 @@
 """Every field of every event is either declared not personal by its type, or sealed."""
 
 from collections.abc import Iterator
+from datetime import date, timedelta
 from types import UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin
 
@@ -15,7 +16,7 @@ from domain.personal import ContactText, ContentText, Group, IdentityText, perso
 from domain.values import Label, Money
 
 FIELDS = [(event, name) for event in EVENTS.values() for name in event.model_fields]
-HARMLESS = (int, float, bool, AwareDatetime, type(None), Money)
+HARMLESS = (int, float, bool, date, timedelta, AwareDatetime, type(None), Money, Ellipsis)
 
 
 def loose_text(annotation: object) -> Iterator[object]:
@@ -29,10 +30,10 @@ def loose_text(annotation: object) -> Iterator[object]:
             yield from loose_text(parts[0])
     elif origin in (Union, UnionType, tuple, dict):
         for part in parts:
-            yield from loose_text(part) if part is not Ellipsis else ()
-    elif annotation not in HARMLESS and isinstance(annotation, type(BaseModel)):
+            yield from loose_text(part)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation != Money:
         for field in annotation.model_fields.values():
-            yield from loose_text(whole(field))
+            yield from loose_text(Annotated[(field.annotation, *field.metadata, "field")])
     elif origin is not Literal and annotation not in HARMLESS:
         yield annotation
 
@@ -49,11 +50,11 @@ def test_a_field_that_takes_any_text_is_personal(event: type[Event], name: str):
 
 
 def test_a_loose_text_is_found_wherever_it_hides():
-    class Inner(BaseModel):
-        numbers: dict[str, float]
+    class Inside(BaseModel):
+        text: str
 
-    hidden = [str, str | None, Annotated[str, "harmless"], dict[str, str], Label | str, Inner]
-    hidden += [tuple[Inner, ...], dict[Label, str]]
+    hidden = [str, str | None, Annotated[str, "harmless"], dict[str, str], Label | str]
+    hidden += [tuple[str, ...], dict[Label, str], Inside, tuple[Inside, ...], dict[str, float]]
     assert all(list(loose_text(annotation)) for annotation in hidden)
 
 
