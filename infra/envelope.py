@@ -15,7 +15,8 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
 
 from domain.catalogue import EVENTS
 from domain.events import Event, Recorded, Unreadable
@@ -67,9 +68,14 @@ def encode(recorded: Recorded[Event], keys: Keys) -> bytes:
             "type": recorded.type,
             "version": recorded.version,
         },
-        default=vars,
+        default=as_json,
         option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z,
     )
+
+
+def as_json(value: object) -> object:
+    """Give a value inside an event as pydantic writes it; models by their fields, as quickly."""
+    return vars(value) if isinstance(value, BaseModel) else to_jsonable_python(value)
 
 
 def decode(envelope: bytes, position: int = 0) -> Recorded[Event]:
