@@ -20,20 +20,36 @@ from infra.gathering import Gathering
 from infra.keys import Keyring
 from infra.recorder import EventRow, Recorder, append_each
 
+# Each looks one thing at a time up in its index, whatever the planner believed about the tables
+# when it made the plan: for `= ANY (…)` it compared all rows of a tenant with all that was wanted.
 LOAD = """
-SELECT stream, envelope FROM crm.event
-WHERE tenant = %s AND stream = ANY(%b::uuid[]) ORDER BY stream, version
+SELECT wanted.stream, found.envelope FROM unnest(%(wanted)b::uuid[]) AS wanted (stream)
+CROSS JOIN LATERAL (
+    SELECT envelope FROM crm.event WHERE tenant = %(tenant)s AND stream = wanted.stream
+    ORDER BY version
+) AS found
 """
 SUBJECTS = """
-SELECT stream, subject FROM crm.event WHERE tenant = %s AND stream = ANY(%b::uuid[]) AND version = 1
+SELECT wanted.stream, found.subject FROM unnest(%(wanted)b::uuid[]) AS wanted (stream)
+CROSS JOIN LATERAL (
+    SELECT subject FROM crm.event
+    WHERE tenant = %(tenant)s AND stream = wanted.stream AND version = 1 LIMIT 1
+) AS found
 """
 ANSWERS = """
-SELECT commandid, fingerprint, events, seq FROM crm.command
-WHERE tenant = %s AND commandid = ANY(%b::uuid[])
+SELECT wanted.commandid, found.* FROM unnest(%(wanted)b::uuid[]) AS wanted (commandid)
+CROSS JOIN LATERAL (
+    SELECT fingerprint, events, seq FROM crm.command
+    WHERE tenant = %(tenant)s AND commandid = wanted.commandid LIMIT 1
+) AS found
 """
-OWNERS = (
-    "SELECT digest, customer FROM crm.identifier WHERE tenant = %s AND digest = ANY(%b::bytea[])"
-)
+OWNERS = """
+SELECT wanted.digest, found.customer FROM unnest(%(wanted)b::bytea[]) AS wanted (digest)
+CROSS JOIN LATERAL (
+    SELECT customer FROM crm.identifier
+    WHERE tenant = %(tenant)s AND digest = wanted.digest LIMIT 1
+) AS found
+"""
 
 SALES = Pipeline(
     "sales",
@@ -135,7 +151,8 @@ class PostgresEventStore:
         if not wanted:
             return []
         with self._pool.connection() as conn:
-            return conn.execute(query, [tenant, wanted], binary=True).fetchall()
+            arguments = {"tenant": tenant, "wanted": wanted}
+            return conn.execute(query, arguments, binary=True).fetchall()
 
     def _with_them(self, batch: Batch) -> dict[str, list[Any]] | None:
         """Lay out what is kept together with the events, as the arrays of `recorder.APPEND`."""

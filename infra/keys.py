@@ -123,9 +123,11 @@ class Keyring:
 
     def _read(self, tenant: str, slots: set[Slot]) -> dict[Slot, DataKey]:
         query = """
-            SELECT subject, grp, id, epoch, wrapped FROM crm_keys.data_key
-            JOIN unnest(%b::uuid[], %b::text[]) AS slot (subject, grp) USING (subject, grp)
-            WHERE tenant = %s
+            SELECT slot.*, found.* FROM unnest(%b::uuid[], %b::text[]) AS slot (subject, grp)
+            CROSS JOIN LATERAL (
+                SELECT id, epoch, wrapped FROM crm_keys.data_key
+                WHERE tenant = %s AND subject = slot.subject AND grp = slot.grp LIMIT 1
+            ) AS found
         """
         subjects, groups = [s.subject for s in slots], [s.group for s in slots]
         with self._pool.connection() as conn:

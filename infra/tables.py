@@ -163,8 +163,9 @@ class Table:
         names = sql.SQL(", ").join([sql.Identifier("tenant"), sql.Identifier("key"), *changing])
         assigned = sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(c) for c in changing)
         select = sql.SQL(
-            "SELECT t.* FROM {} t"
-            " JOIN unnest(%s::text[], %s::uuid[]) AS wanted (tenant, key) USING (tenant, key)"
+            "SELECT found.* FROM unnest(%s::text[], %s::uuid[]) AS wanted (tenant, key)"
+            " CROSS JOIN LATERAL (SELECT * FROM {} t"
+            " WHERE t.tenant = wanted.tenant AND t.key = wanted.key LIMIT 1) AS found"
         )
         upsert = sql.SQL(
             "INSERT INTO {0} ({1}) SELECT {1} FROM json_populate_recordset(NULL::{0}, %s::json)"

@@ -1,5 +1,6 @@
 """The write path on a real PostgreSQL: many at once, sent again, or broken off half-way."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from commands.session import Session
 from domain.customer import Customer
 from domain.values import email
 from infra.database import Conn, connect
-from infra.event_store import PostgresEventStore
+from infra.event_store import ANSWERS, LOAD, OWNERS, SUBJECTS, PostgresEventStore
 from infra.runtime import Runtime
 
 ME = Who("test", "tester")
@@ -312,6 +313,30 @@ def test_an_identifier_wanted_by_two_at_once_goes_to_one(runtime: Runtime) -> No
         answers = at_once([lambda c=c: ask(runtime, c)[0] for c in both])
         assert sorted(v.status for v in answers) == ["accepted", "rejected"]
         assert owner(runtime, f"wanted-{number}@example.org") in (a, b)
+
+
+# ---- Looking up ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "index", "wanted"),
+    [
+        (LOAD, "event_tenant_stream_version_key", [str(uuid4())]),
+        (SUBJECTS, "event_tenant_stream_version_key", [str(uuid4())]),
+        (ANSWERS, "command_pkey", [str(uuid4())]),
+        (OWNERS, "identifier_pkey", [b"digest"]),
+    ],
+)
+def test_a_plan_made_while_nothing_is_known_of_a_table_serves_when_it_is_large(
+    database_url: str, query: str, index: str, wanted: list[object]
+) -> None:
+    """Plans are kept: one for a small table would compare all rows with all that is wanted."""
+    with connect(database_url) as conn:
+        conn.execute("SET plan_cache_mode = force_generic_plan")
+        arguments = {"tenant": ME.tenant, "wanted": wanted}
+        plan = "\n".join(line for (line,) in conn.execute(f"EXPLAIN {query}", arguments))
+    assert re.search(rf"Index.* Scan using {index} .*\n +Index Cond: .*tenant.* AND", plan), plan
+    assert "Filter" not in plan
 
 
 # ---- Broken off half-way -------------------------------------------------------------------------
