@@ -235,6 +235,7 @@ def test_an_event_tells_who_asked_for_what_and_why(world):
         assert event.authid == "tests"
         assert event.commandid == event.correlationid == COMMAND
         assert event.causationid == ""
+        assert event.position == 0, "It has none before the sequencer gives it one."
         assert event.type == event.event.name
     assert len({event.id for event in world.store.log}) == 3
 

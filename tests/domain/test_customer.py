@@ -32,6 +32,7 @@ BOB = Customer("b0000000-0000-0000-0000-000000000000")
 CARLA = Customer("c0000000-0000-0000-0000-000000000000")
 
 REGISTERED = CustomerRegistered(kind="person", stage="acquaintance", channel="web")
+BOB_KNOWN = after(BOB, REGISTERED)
 MAIL = email("ann@example.org")
 MAIL_ADDED = IdentifierAdded(number=1, **MAIL._asdict())
 MERGED = CustomerMerged(into=BOB.id, reason="same person")
@@ -85,11 +86,11 @@ RATING = SatisfactionRated(scale="nps", score=9)
         (rules.assign_tier, ("gold",)),
         (rules.state_consent, (GRANTED,)),
         (rules.state_consent, (WITHDRAWN,)),
-        (rules.merge, (BOB, "same person")),
-        (rules.unmerge, (BOB, "a mistake")),
+        (rules.merge, (BOB_KNOWN, "same person")),
+        (rules.unmerge, (BOB_KNOWN, "a mistake")),
         (rules.record_purchase, (PURCHASE,)),
         (rules.rate_satisfaction, (RATING,)),
-        (rules.link, (BOB, "refers")),
+        (rules.link, (BOB_KNOWN, "refers")),
         (rules.unlink, (BOB.id, "refers")),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
@@ -242,7 +243,6 @@ def test_a_score_off_the_scale_is_refused(scale, score, span):
 # ---- Links ---------------------------------------------------------------------------------------
 
 REFERS = CustomerLinked(other=BOB.id, relation="refers")
-BOB_KNOWN = after(BOB, REGISTERED)
 
 
 def test_a_customer_is_linked_to_another_in_several_ways():
