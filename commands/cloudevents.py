@@ -6,11 +6,11 @@ The type is either an event's name (`case.opened.v1`: it happened over there) or
 
 import re
 from typing import Annotated, Any
-from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from commands.catalogue import BY_EVENT, BY_NAME
+from commands.command import named_id
 from commands.ports import Request
 from domain.rejected import Rejected
 from domain.values import Instant
@@ -63,7 +63,7 @@ def read(message: object, tenant: str) -> Request:
 
 def message_id(tenant: str, source: str, id_: str) -> str:
     """Give the command id of a message: the same source and id always give the same one."""
-    return str(uuid5(NAMESPACE_URL, f"crm:{tenant}\x1f{source}\x1f{id_}"))
+    return named_id(tenant, source, id_)
 
 
 def in_words(error: ValidationError) -> str:

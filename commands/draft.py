@@ -133,20 +133,20 @@ class Draft:
     def _recorded(self, stream: str, version: int, subject: str, event: Event) -> Recorded[Event]:
         request = self.request
         return Recorded(
-            event=event,
-            id=self.session.ports.new_id(),
-            tenant=self.session.who.tenant,
-            stream=stream,
-            version=version,
-            type=event.name,
-            subject=subject,
-            time=request.time or self.now,
-            recordedtime=self.now,
-            authid=self.session.who.authid,
-            commandid=request.commandid,
-            correlationid=request.correlationid or request.commandid,
-            causationid=request.causationid,
-            sealed={},
+            event,
+            self.session.ports.new_id(),
+            self.session.who.tenant,
+            stream,
+            version,
+            event.name,
+            subject,
+            request.time or self.now,
+            self.now,
+            self.session.who.authid,
+            request.commandid,
+            request.correlationid or request.commandid,
+            request.causationid,
+            {},
         )
 
 

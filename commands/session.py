@@ -56,7 +56,7 @@ class Session:
         self._subjects: dict[str, str] = {}
         self._owners: dict[Identifier, str | None] = {}
         self._answers: Mapping[str, Answer] = {}
-        self._facts: dict[str, Kept] = {}
+        self._facts: dict[str, Recorded[Event]] = {}
         self._pipelines: Mapping[str, Pipeline] | None = None
         self._read_ahead(requests)
 
@@ -97,7 +97,7 @@ class Session:
 
     def fact(self, stream: str) -> Kept:
         """Give the fact that was kept under an id."""
-        return self._facts[stream]
+        return kept(self._facts[stream])
 
     def keep(
         self,
@@ -155,4 +155,4 @@ class Session:
     def _remember(self, recorded: Recorded[Event]) -> None:
         self._subjects[recorded.stream] = recorded.subject
         if recorded.stream == recorded.commandid:
-            self._facts[recorded.stream] = kept(recorded)
+            self._facts[recorded.stream] = recorded
