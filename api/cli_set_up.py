@@ -24,7 +24,7 @@ def import_(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="How the rows of the file become events."),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, max=5000, help="Items in a transaction.")] = 500,
+    batch: Annotated[int, typer.Option(min=1, max=5000, help="Items in a transaction.")] = 1000,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
     tenant: Tenant = None,
     as_json: Json = False,

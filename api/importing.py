@@ -19,20 +19,20 @@ import structlog
 from api.mapping import Mapping, load
 from api.progress import Show, showing
 from api.sources import Item, source_of
-from commands.cloudevents import read
-from commands.ingest import Message, ingest
+from commands.ingest import Reading, reading, rejected, take_in
 from commands.ports import Busy, Verdict, Who
 from domain.rejected import Rejected
 from infra.runtime import Runtime
 
-BATCH = 500
+BATCH = 1000
 BATCH_BYTES_MAX = 8 << 20
 FAULTS_TOLD = 10
 SAMPLES_TOLD = 5
 BUSY_ATTEMPTS_MAX = 5
 BUSY_PAUSE_SECONDS = 0.5
 
-Judge = Callable[[Sequence[Message]], list[Verdict]]
+Part = tuple[list[Item], list[Reading]]
+Judge = Callable[[Sequence[Item], Sequence[Reading]], list[Verdict]]
 
 log = structlog.get_logger()
 
@@ -129,14 +129,14 @@ def run_import(
         file = stack.enter_context(opened(path))
         secret = writes.keyring.tenant_key(tenant).secret if writes else b""
         source = stack.enter_context(closing(source_of(file, path, mapping, secret)))
-        judge = checker(tenant)
+        judge: Judge = form_only
         if writes is not None:
             judge = ingester(writes, Who(tenant, authid))
             configure_pipelines(writes, tenant, mapping)
         show = progress or stack.enter_context(showing(path.name))
-        parts = stack.enter_context(closing(ahead(batches(source, batch))))
-        for part in parts:
-            for item, verdict in zip(part, judge([i.message for i in part]), strict=True):
+        parts = stack.enter_context(closing(ahead(read_in(batches(source, batch), tenant))))
+        for items, readings in parts:
+            for item, verdict in zip(items, judge(items, readings), strict=True):
                 report.note(item, verdict)
             report.seconds = time.perf_counter() - started
             show(*how_far(file), report.items, report.seconds)
@@ -174,7 +174,13 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield part
 
 
-def ahead(parts: Iterator[list[Item]]) -> Generator[list[Item]]:
+def read_in(parts: Iterable[list[Item]], tenant: str) -> Iterator[Part]:
+    """Read the messages of each part."""
+    for items in parts:
+        yield items, [reading(item.message, tenant) for item in items]
+
+
+def ahead(parts: Iterator[Part]) -> Generator[Part]:
     """Prepare the next part while this one is being kept: the database leaves time for it."""
     with ThreadPoolExecutor(1, "reader") as reader:
         coming = reader.submit(next, parts, None)
@@ -186,31 +192,22 @@ def ahead(parts: Iterator[list[Item]]) -> Generator[list[Item]]:
 def ingester(runtime: Runtime, who: Who) -> Judge:
     """Give what takes messages in, and is patient while others change the same things."""
 
-    def judge(messages: Sequence[Message]) -> list[Verdict]:
+    def judge(items: Sequence[Item], readings: Sequence[Reading]) -> list[Verdict]:
+        messages = [item.message for item in items]
         for _ in range(BUSY_ATTEMPTS_MAX):
             try:
-                return ingest(messages, who, runtime.ports, runtime.refused)
+                return take_in(messages, readings, who, runtime.ports, runtime.refused)
             except Busy:
                 log.warning("import.busy", tenant=who.tenant)
                 time.sleep(BUSY_PAUSE_SECONDS)
-        return ingest(messages, who, runtime.ports, runtime.refused)
+        return take_in(messages, readings, who, runtime.ports, runtime.refused)
 
     return judge
 
 
-def checker(tenant: str) -> Judge:
-    """Give what only looks at messages."""
-
-    def check(message: Message) -> Verdict:
-        try:
-            if message.fault is not None:
-                raise message.fault
-            read(message.parsed, tenant)
-        except Rejected as no:
-            return Verdict("rejected", no.code, no.sentence)
-        return Verdict("accepted")
-
-    return lambda messages: [check(message) for message in messages]
+def form_only(_: Sequence[Item], readings: Sequence[Reading]) -> list[Verdict]:
+    """Judge nothing but the form of messages."""
+    return [rejected(r) if isinstance(r, Rejected) else Verdict("accepted") for r in readings]
 
 
 def configure_pipelines(runtime: Runtime, tenant: str, mapping: Mapping | None) -> None:

@@ -18,6 +18,8 @@ def execute(requests: Sequence[Request], who: Who, ports: Ports) -> list[Verdict
 
     A rejected request never stops the others. Raises `Busy` when others were quicker each time.
     """
+    if not requests:
+        return []
     for attempt in range(ATTEMPTS_MAX):
         session = Session(who, ports, requests)
         verdicts = [decide(request, session) for request in requests]

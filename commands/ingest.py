@@ -37,27 +37,48 @@ class RefusedMessages(Protocol):
         """Keep messages with their reasons; the same message again only counts up."""
 
 
+Reading = Request | Rejected
+"""What a message asks for, or why that cannot be told."""
+
+
 def ingest(
     messages: Sequence[Message], who: Who, ports: Ports, refused: RefusedMessages
 ) -> list[Verdict]:
     """Take messages in, in order; raises only when nothing at all could be kept."""
-    verdicts: dict[int, Verdict] = {}
-    requests: dict[int, Request] = {}
-    for number, message in enumerate(messages):
-        try:
-            if message.fault is not None:
-                raise message.fault
-            requests[number] = read(message.parsed, who.tenant)
-        except Rejected as no:
-            verdicts[number] = Verdict("rejected", no.code, no.sentence)
-    if requests:
-        decided = execute(list(requests.values()), who, ports)
-        verdicts.update(zip(requests, decided, strict=True))
+    readings = [reading(message, who.tenant) for message in messages]
+    return take_in(messages, readings, who, ports, refused)
+
+
+def reading(message: Message, tenant: str) -> Reading:
+    """Read a message; nothing but the message itself is looked at."""
+    if message.fault is not None:
+        return message.fault
+    try:
+        return read(message.parsed, tenant)
+    except Rejected as no:
+        return no
+
+
+def take_in(
+    messages: Sequence[Message],
+    readings: Sequence[Reading],
+    who: Who,
+    ports: Ports,
+    refused: RefusedMessages,
+) -> list[Verdict]:
+    """Take in messages that are read already."""
+    decided = iter(execute([r for r in readings if isinstance(r, Request)], who, ports))
+    verdicts = [rejected(r) if isinstance(r, Rejected) else next(decided) for r in readings]
     not_kept = [
-        Refused(messages[number], verdict)
-        for number, verdict in sorted(verdicts.items())
+        Refused(message, verdict)
+        for message, verdict in zip(messages, verdicts, strict=True)
         if verdict.status in ("rejected", "conflict")
     ]
     if not_kept:
         refused.keep(who, not_kept)
-    return [verdicts[number] for number in range(len(messages))]
+    return verdicts
+
+
+def rejected(no: Rejected) -> Verdict:
+    """Tell the sender why a message is not kept."""
+    return Verdict("rejected", no.code, no.sentence)

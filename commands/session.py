@@ -55,7 +55,7 @@ class Session:
         self._streams: dict[str, Stream] = {}
         self._subjects: dict[str, str] = {}
         self._owners: dict[Identifier, str | None] = {}
-        self._answers: Mapping[str, Answer] = {}
+        self._answers: dict[str, Answer] = {}
         self._facts: dict[str, Recorded[Event]] = {}
         self._pipelines: Mapping[str, Pipeline] | None = None
         self._read_ahead(requests)
@@ -118,23 +118,29 @@ class Session:
             self._remember(event)
 
     def _read_ahead(self, requests: Sequence[Request]) -> None:
-        """Read all that the requests name, in three questions whatever their number."""
-        named = [pair for request in requests for pair in request.command.named()]
+        """Read all that the requests name, in few questions whatever their number."""
+        self._answers = self._answers_of(requests)
+        open_ = [request for request in requests if request.commandid not in self._answers]
+        named = [pair for request in open_ for pair in request.command.named()]
         self._ask_owners(
             ref.identifier()
             for kind, ref in named
             if isinstance(ref, Ref) and kind.startswith("customer")
         )
-        streams = {request.commandid for request in requests}
+        streams = {request.commandid for request in open_}
         for kind, ref in named:
             if kind == "customer" and isinstance(ref, Ref):
                 streams.add(self._owners[ref.identifier()] or "")
             elif kind != "customer_id":
                 streams.add(stream_id(self.who.tenant, kind, ref))
         self._load(streams - {""})
-        # Last: a command whose effects are in the streams has its answer here, and is not judged
-        # by what it has changed itself.
-        self._answers = self.ports.store.answers(self.who.tenant, [r.commandid for r in requests])
+        # Again, and last: a command that was kept in between has its effects in the streams, and
+        # must not be judged by what it has changed itself.
+        self._answers.update(self._answers_of(open_))
+
+    def _answers_of(self, requests: Sequence[Request]) -> dict[str, Answer]:
+        commandids = [request.commandid for request in requests]
+        return dict(self.ports.store.answers(self.who.tenant, commandids))
 
     def _ask_owners(self, identifiers: Iterable[Identifier]) -> None:
         asked = set(identifiers) - self._owners.keys()

@@ -17,7 +17,7 @@ import pytest
 from api.importing import run_import
 from api.mapping import parse
 from api.occurrences import Occurrences
-from commands.ingest import ingest
+from commands.ingest import take_in
 from commands.ports import Busy
 from domain.lead import Pipeline, PipelineStage
 from domain.rejected import Rejected
@@ -136,7 +136,7 @@ def test_batches_hold_no_more_than_fits_into_memory(importer, monkeypatch):
     monkeypatch.setattr("api.importing.BATCH_BYTES_MAX", 1000)
     monkeypatch.setattr(
         "api.importing.ingester",
-        lambda runtime, who: lambda messages: sizes.append(len(messages)) or [],
+        lambda runtime, who: lambda items, readings: sizes.append(len(items)) or [],
     )
     with pytest.raises(ValueError, match="zip"):
         importer.take(clicks(20), batch=100)
@@ -149,9 +149,9 @@ def test_an_import_is_patient_while_others_change_the_same(importer, monkeypatch
     def at_first_busy(*asked: Any) -> Any:
         if next(busy, False):
             raise Busy("Others were quicker.")
-        return ingest(*asked)
+        return take_in(*asked)
 
-    monkeypatch.setattr("api.importing.ingest", at_first_busy)
+    monkeypatch.setattr("api.importing.take_in", at_first_busy)
     monkeypatch.setattr("api.importing.BUSY_PAUSE_SECONDS", 0)
     assert importer.take(clicks(5)).verdicts == {"accepted": 5}
 
@@ -160,7 +160,7 @@ def test_what_breaks_an_import_ends_it_at_once(importer, monkeypatch):
     def gone(*_: Any) -> Any:
         raise ConnectionError("The database is gone.")
 
-    monkeypatch.setattr("api.importing.ingest", gone)
+    monkeypatch.setattr("api.importing.take_in", gone)
     with pytest.raises(ConnectionError):
         importer.take(clicks(500), batch=1)
     assert "reader_0" not in {thread.name for thread in threading.enumerate()}

@@ -317,4 +317,14 @@ def test_a_session_reads_all_that_a_batch_names_at_once(world):
             for n in range(20)
         ]
     )
-    assert sorted(asked) == ["answers", "load", "owners"]
+    assert asked == ["answers", "owners", "load", "answers"]
+
+
+def test_what_is_answered_already_is_not_read_again(world):
+    asked = []
+    world.ask(RegisterCustomer(customer=ANN))
+    world.ask(RecordPurchase(customer=ANN, amount=EUR_5), "first")
+    load = world.store.load
+    world.store.load = lambda tenant, streams: asked.extend(streams) or load(tenant, streams)
+    assert world.ask(RecordPurchase(customer=ANN, amount=EUR_5), "first").status == "duplicate"
+    assert asked == []
