@@ -93,9 +93,11 @@ def answer(port: int | None, roles: Collection[str]) -> None:
 
 def loop(runtime: "Runtime", roles: Collection[str]) -> None:
     """Run loops until a signal says stop."""
+    from consumers.measured import served
     from consumers.service import running
 
-    with running(runtime, roles) as stop:
+    chosen = runtime.settings
+    with served(chosen.host, chosen.metrics_port), running(runtime, roles) as stop:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         stop.wait()

@@ -8,6 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from consumers.measured import FOLLOWED
 from infra.progress import Progress, progress, refused
 from infra.runtime import Runtime
 
@@ -50,7 +51,7 @@ class Metrics:
 
     def exposed(self) -> bytes:
         """Give all of it as text."""
-        return generate_latest(self._registry)
+        return generate_latest(self._registry) + generate_latest(FOLLOWED)
 
 
 class Measured(Collector):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import structlog
 
+from consumers import measured
 from consumers.loop import run
 from domain.events import Event, Recorded
 from infra.envelope import decode
@@ -54,7 +55,11 @@ def apply(table: Table, partition: int, after: int, page: Page) -> None:
     projection, events = table.projection, page.events
     changed: dict[Key, Row | None] = {}
     parkings: list[Parking] = []
-    with table.transaction(after, page.upto, partition) as change:
+    waiting = 0
+    with (
+        measured.SECONDS.labels(projection.name).time(),
+        table.transaction(after, page.upto, partition) as change,
+    ):
         parked = change.parked()
         for start in range(0, len(events), PART):
             history = [decode(envelope, at) for at, envelope in events[start : start + PART]]
@@ -63,11 +68,14 @@ def apply(table: Table, partition: int, after: int, page: Page) -> None:
             folded = fold(projection, known, history, parked)
             changed |= folded.rows
             parkings += folded.parkings
+            waiting += folded.waiting
             parked |= {parking.key for parking in folded.parkings}
         for key, reason in change.write(changed, page.upto).items():
             first = first_about(key, projection, events)
             parkings.append(Parking(key, first.position, first.type, reason))
         change.park(parkings)
+    applied = len(events) - len(parkings) - waiting
+    measured.count(projection.name, applied=applied, parked=len(parkings), waiting=waiting)
     for parking in parkings[:PARKINGS_LOGGED]:
         log.error("follower.parked", projection=table.name, **parking._asdict())
 
@@ -77,6 +85,8 @@ class Folded(NamedTuple):
 
     rows: dict[Key, Row | None]
     parkings: list[Parking]
+    waiting: int
+    """How many events were about rows that are parked already."""
 
 
 def fold(
@@ -88,9 +98,11 @@ def fold(
     """Apply events to rows. One that cannot be applied parks its row; the others flow on."""
     changed: dict[Key, Row | None] = {}
     parkings: dict[Key, Parking] = {}
+    waiting = 0
     for recorded in history:
         key = key_of(projection, recorded)
         if key in parked or key in parkings:
+            waiting += 1
             continue
         row = changed[key] if key in changed else known.get(key)
         try:
@@ -101,7 +113,7 @@ def fold(
             told = isinstance(error, NotApplicable)  # other errors may quote personal data
             reason = str(error) if told else f"{type(error).__name__} in its handler"
             parkings[key] = Parking(key, recorded.position, recorded.type, reason)
-    return Folded(changed, list(parkings.values()))
+    return Folded(changed, list(parkings.values()), waiting)
 
 
 def first_about(

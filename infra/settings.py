@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     """The tenant of the messages that channels produce to Kafka."""
     host: str = "127.0.0.1"
     port: int = 8080
+    metrics_port: int | None = None
+    """Where a process without an API serves what its followers count; none means nowhere."""
     allow_unsafe_database: bool = False
     """Start although the database could lose acknowledged events."""
     read_wait_seconds: float = 2.0

@@ -117,6 +117,18 @@ def test_metrics_tell_what_happened(acme: Any, catch_up: Any) -> None:
     assert now['crm_projection_position{projection="customer_view"}'] == head
 
 
+def test_metrics_tell_what_followers_did(acme: Any, catch_up: Any) -> None:
+    applied = 'crm_projection_events_processed_total{outcome="applied",projection="customer_view"}'
+    batches = 'crm_projection_batch_duration_seconds_count{projection="customer_view"}'
+    catch_up()
+    before = figures(acme.client)
+    acme.register("ann@example.org")
+    catch_up()
+    now = figures(acme.client)
+    assert now[applied] == before.get(applied, 0) + 2
+    assert now[batches] > before.get(batches, 0)
+
+
 def test_metrics_have_plain_names(client: Any) -> None:
     for name in figures(client):
         assert re.match(r"crm_[a-z_]+(\{[a-z_]+=\"[^\"]*\"(,[a-z_]+=\"[^\"]*\")*\})?$", name)

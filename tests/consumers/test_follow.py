@@ -10,6 +10,7 @@ from commands.customers import AssignTier, RecordPurchase, RegisterCustomer
 from commands.execute import execute
 from commands.ports import Request, Who
 from consumers.follow import advance
+from consumers.measured import FOLLOWED
 from domain.customer import PurchaseRecorded
 from domain.events import EVENTS
 from domain.values import Money
@@ -89,3 +90,10 @@ def test_a_row_that_does_not_fit_is_parked_and_the_others_flow(runtime: Runtime,
     assert parked == [(19, "customer.purchase_recorded.v1", reason)]
     assert amounts == [(1,), (2,), (2,), (2,), (2,)]
     assert [(line["event"], line["position"]) for line in told] == [("follower.parked", 19)]
+    counted = [
+        FOLLOWED.get_sample_value(
+            "crm_projection_events_processed_total", {"projection": "narrow", "outcome": outcome}
+        )
+        for outcome in ("applied", "parked", "waiting")
+    ]
+    assert counted == [10, 1, 0]
