@@ -55,7 +55,7 @@ def pool(url: str, size: int = 16) -> Pool:
     """Open a pool of connections; each is in autocommit mode until a transaction is begun."""
     conninfo = make_conninfo(url, options="-c timezone=UTC -c statement_timeout=600000")
     opened: Pool = ConnectionPool(
-        conninfo, min_size=1, max_size=size, configure=configure, open=True, timeout=30
+        conninfo, min_size=1, max_size=size, configure=configure, open=True, timeout=10
     )
     opened.wait(30)
     return opened
