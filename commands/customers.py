@@ -209,10 +209,10 @@ class UnmergeCustomer(Command, name="customer.unmerge", publishes="customer.unme
 class RecordPurchase(
     CustomerCommand, name="customer.record_purchase", publishes="customer.purchase_recorded.v1"
 ):
-    """Note that a customer bought something."""
+    """Note that a customer bought something, or brought it back: then the numbers are negative."""
 
     amount: Money
-    quantity: int = Field(default=1, ge=0, le=1_000_000_000)
+    quantity: int = Field(default=1, ge=-1_000_000_000, le=1_000_000_000)
     product: Label | None = None
 
     def change(self, customer: Customer) -> list[CustomerEvent]:

@@ -118,7 +118,7 @@ class CustomerReleased(Event, name="customer.released.v1"):
 
 
 class PurchaseRecorded(Event, name="customer.purchase_recorded.v1"):
-    """The customer bought something."""
+    """The customer bought something; a return has a negative amount and quantity."""
 
     amount: Money
     quantity: int = 1

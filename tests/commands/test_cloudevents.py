@@ -104,7 +104,7 @@ def test_a_type_that_nobody_knows_is_refused():
     [
         ({}, "customer: Field required; amount: Field required."),
         ({**BOUGHT["data"], "colour": "red"}, "colour: Extra inputs are not permitted."),
-        ({**BOUGHT["data"], "quantity": -1}, "quantity: "),
+        ({**BOUGHT["data"], "quantity": 0.5}, "quantity: "),
         ({**BOUGHT["data"], "quantity": 2**65}, "quantity: "),
         ({**BOUGHT["data"], "amount": {"amount": 1.5, "currency": "EUR"}}, "amount.amount: "),
         ({**BOUGHT["data"], "amount": {"amount": float("nan"), "currency": "EUR"}}, "amount."),
