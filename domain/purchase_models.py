@@ -1,0 +1,218 @@
+"""Fit a model to what customers did; a fit that explains them badly is refused with a reason.
+
+Deterministic: the order in which customers come does not matter, and sums are exact.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
+from itertools import pairwise
+from math import fsum
+from typing import NamedTuple, Protocol
+
+from domain.beta_geometric import BgNbd, MbgNbd
+from domain.contract_retention import ShiftedBetaGeometric
+from domain.gamma_gamma import GammaGamma, Spend, together
+from domain.numerics import Slope, minimise_positive
+from domain.pareto_nbd import ParetoNbd
+from domain.purchase_history import Grouped, History, customers_in
+from domain.rejected import Rejected
+
+CUSTOMERS_MIN = 100
+REPEATERS_MIN = 30
+"""Fewer say nothing about how customers differ."""
+
+PARAMETER_RANGE = (1e-4, 1e5)
+"""A parameter that runs away means that the data do not determine it."""
+
+REPEATS_RATIO_MAX = 1.15
+"""How far the expected number of repeat purchases may be from the real one, as a factor."""
+
+TOGETHER_MAX = 0.3
+"""How strongly amount and frequency may go together (correlation)."""
+
+SURVIVAL_GAP_MAX = 0.05
+"""How far a fitted retention curve may be from the survivors that it was fitted to."""
+
+
+class PurchaseModel(Protocol):
+    """How customers buy and leave, when nobody tells us that they leave. Time is in weeks."""
+
+    @property
+    def name(self) -> str:
+        """Give the name that facts refer to."""
+
+    def log_likelihood(self, groups: Grouped) -> float:
+        """Tell how well the parameters explain the histories."""
+
+    def slope(self, groups: Grouped) -> list[float]:
+        """Give the derivatives of the log-likelihood by the parameters."""
+
+    def p_alive(self, history: History) -> float:
+        """Tell how likely the customer is still one."""
+
+    def p_pause(self, history: History, span: float) -> float:
+        """Tell how likely a customer who is still one buys nothing in a span of time."""
+
+    def p_silent(self, history: History, span: float) -> float:
+        """Tell how likely the customer buys nothing in a span of time from now on."""
+
+    def expected(self, span: float) -> float:
+        """Tell how many repeat purchases a new customer makes in a span of time."""
+
+    def expected_more(self, history: History, span: float) -> float:
+        """Tell how many more purchases the customer makes in a span of time from now on."""
+
+
+class Fit(NamedTuple):
+    """A fitted model with what tells how good it is."""
+
+    model: str
+    parameters: tuple[float, ...]
+    log_likelihood: float
+    customers: int
+    iterations: int
+    diagnostics: Mapping[str, float]
+
+
+MODELS: Mapping[str, type[BgNbd | MbgNbd | ParetoNbd]] = {
+    model.name: model for model in (BgNbd, MbgNbd, ParetoNbd)
+}
+
+
+def purchase_model(name: str, parameters: Sequence[float]) -> PurchaseModel:
+    """Give a purchase model by its name."""
+    return MODELS[name](*parameters)
+
+
+def fit_purchases(name: str, groups: Grouped) -> Fit:
+    """Fit a purchase model by maximum likelihood. Raises `Rejected` when it explains badly."""
+    customers = customers_in(groups)
+    repeaters = customers - sum(alike.customers for alike in groups.get(0, ()))
+    must_be_many(customers, CUSTOMERS_MIN, "customers")
+    must_be_many(repeaters, REPEATERS_MIN, "customers who bought again")
+    kind = MODELS[name]
+    weeks = fsum(a.age * a.customers for rows in groups.values() for a in rows) / customers
+
+    fit = maximum(
+        name,
+        lambda at: -kind(*at).log_likelihood(groups),
+        astuple(kind.start(weeks)),
+        customers,
+        lambda at: [-each for each in kind(*at).slope(groups)],
+    )
+    ratio = repeats_ratio(kind(*fit.parameters), groups)
+    if not 1 / REPEATS_RATIO_MAX <= ratio <= REPEATS_RATIO_MAX:
+        raise Rejected(
+            "value_model.poor_fit",
+            f"The model {name} expects {ratio:.2f} times the repeat purchases that were made;"
+            f" at most a factor of {REPEATS_RATIO_MAX} is accepted.",
+        )
+    return fit._replace(diagnostics={**fit.diagnostics, "repeats_ratio": ratio})
+
+
+def fit_spend(spends: Sequence[Spend]) -> Fit:
+    """Fit what purchases are worth. Raises `Rejected` when the model explains badly."""
+    must_be_many(len(spends), REPEATERS_MIN, "customers who bought again")
+    correlation = together(spends)
+    if abs(correlation) > TOGETHER_MAX:
+        raise Rejected(
+            "value_model.poor_fit",
+            f"Customers who buy often spend differently per purchase (correlation"
+            f" {correlation:.2f}); the model assumes that they do not.",
+        )
+    mean = fsum(spend.mean for spend in spends) / len(spends)
+    fit = maximum(
+        GammaGamma.name,
+        lambda parameters: -GammaGamma(*parameters).log_likelihood(spends),
+        (2.0, 2.0, mean),
+        len(spends),
+    )
+    return fit._replace(diagnostics={**fit.diagnostics, "correlation": correlation})
+
+
+def fit_retention(survivors: Sequence[int]) -> Fit:
+    """Fit who renews contracts, from a cohort's size at first and after each period."""
+    if len(survivors) < 3 or any(b > a for a, b in pairwise(survivors)):
+        raise Rejected(
+            "value_model.poor_fit",
+            "A retention curve needs a cohort's size after two periods or more, never rising.",
+        )
+    must_be_many(survivors[0], CUSTOMERS_MIN, "customers in the cohort")
+    fit = maximum(
+        ShiftedBetaGeometric.name,
+        lambda parameters: -ShiftedBetaGeometric(*parameters).log_likelihood(survivors),
+        (1.0, 1.0),
+        survivors[0],
+    )
+    curve = ShiftedBetaGeometric(*fit.parameters)
+    gap = max(abs(curve.survival(t) - n / survivors[0]) for t, n in enumerate(survivors))
+    if gap > SURVIVAL_GAP_MAX:
+        raise Rejected(
+            "value_model.poor_fit",
+            f"The retention curve is {gap:.1%} away from the real survivors somewhere.",
+        )
+    return fit._replace(diagnostics={**fit.diagnostics, "survival_gap": gap})
+
+
+def maximum(
+    name: str,
+    unlikelihood: Callable[[Sequence[float]], float],
+    start: Sequence[float],
+    customers: int,
+    slope: Slope | None = None,
+) -> Fit:
+    """Search for the most likely parameters. Raises `Rejected` when there are none."""
+    found = minimise_positive(unlikelihood, start, slope)
+    low, high = PARAMETER_RANGE
+    if not found.converged or not all(low < each < high for each in found.point):
+        told = ", ".join(f"{each:.4g}" for each in found.point)
+        raise Rejected(
+            "value_model.poor_fit",
+            f"The data do not determine the parameters of {name}: the search ended at {told}.",
+        )
+    diagnostics = {"slope": found.slope}
+    return Fit(name, found.point, -found.value, customers, found.iterations, diagnostics)
+
+
+def must_be_many(count: int, least: int, what: str) -> None:
+    """Refuse to conclude anything from a handful."""
+    if count < least:
+        raise Rejected("value_model.too_few", f"There are {count} {what}; a fit needs {least}.")
+
+
+def repeats_ratio(model: PurchaseModel, groups: Grouped) -> float:
+    """Compare the repeat purchases that a model expects up to now with those made."""
+    ages: dict[float, int] = {}
+    for rows in groups.values():
+        for alike in rows:
+            ages[alike.age] = ages.get(alike.age, 0) + alike.customers
+    expected = fsum(count * model.expected(age) for age, count in sorted(ages.items()))
+    made = sum(x * alike.customers for x, rows in groups.items() for alike in rows)
+    return expected / made
+
+
+# ---- What a customer is worth --------------------------------------------------------------------
+
+STEP_WEEKS = 4.0
+WEEKS_A_YEAR = 52.0
+
+
+def lifetime_value(
+    model: PurchaseModel,
+    history: History,
+    amount: float,
+    horizon_weeks: float,
+    yearly_discount: float,
+) -> float:
+    """Give the discounted worth of the purchases to come, at an expected amount each.
+
+    What is bought within four weeks counts as bought at their end.
+    """
+    worth, bought, week = [], 0.0, 0.0
+    while week < horizon_weeks:
+        week = min(week + STEP_WEEKS, horizon_weeks)
+        by_then = model.expected_more(history, week)
+        discounted = (1.0 + yearly_discount) ** (-week / WEEKS_A_YEAR)
+        worth.append((by_then - bought) * discounted * amount)
+        bought = by_then
+    return fsum(worth)
