@@ -58,15 +58,24 @@ def message(purchase: Purchase) -> dict[str, object]:
     }
 
 
-def published() -> list[tuple[int, float, float]]:
+class Published(NamedTuple):
+    """One customer of the sample, as the authors published it; time is in weeks."""
+
+    id: int
+    frequency: int
+    recency: float
+    age: float
+
+
+def published() -> list[Published]:
     """Give frequency, recency and age of the sample's customers, as the authors published them."""
     with (FOLDER / "cdnow_customers_summary.csv").open() as lines:
         return [
-            (int(row["frequency"]), float(row["recency"]), float(row["T"]))
+            Published(int(row["ID"]), int(row["frequency"]), float(row["recency"]), float(row["T"]))
             for row in DictReader(lines)
         ]
 
 
 def published_histories() -> list[History]:
     """Give the published summary as the models take it."""
-    return [History(*row) for row in published()]
+    return [History(*row[1:]) for row in published()]
