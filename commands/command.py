@@ -1,6 +1,7 @@
 """What a command is, and how it names what it is about."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from hashlib import sha1
 from typing import Annotated, ClassVar, NamedTuple, Protocol
 from uuid import NAMESPACE_URL
@@ -8,13 +9,18 @@ from uuid import NAMESPACE_URL
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from domain.case import Case
+from domain.churn_alert import ChurnAlerts
 from domain.customer import Customer, CustomerRegistered
 from domain.events import Event
 from domain.interaction import InteractionRecorded
 from domain.lead import Lead, Pipeline
+from domain.retention_policy import RetentionPolicyHeld
+from domain.segment import Membership
+from domain.value_model import ValueModel
 from domain.values import Id, Identifier, Label, email, external_id, phone
 
-State = Customer | Lead | Case | InteractionRecorded
+Retention = ChurnAlerts | Membership | RetentionPolicyHeld | ValueModel
+State = Customer | Lead | Case | InteractionRecorded | Retention
 
 
 class Fact(NamedTuple):
@@ -24,7 +30,7 @@ class Fact(NamedTuple):
     subject: str
 
 
-Change = tuple[Customer | Lead | Case | Fact, Sequence[Event]]
+Change = tuple[Customer | Lead | Case | ChurnAlerts | Membership | Fact, Sequence[Event]]
 
 
 class Ref(BaseModel):
@@ -97,6 +103,11 @@ def named_id(*parts: str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def organisation(tenant: str) -> str:
+    """Give the id that an organisation itself has as a customer: what it promises is about it."""
+    return named_id(tenant, "organisation")
+
+
 class Reader(Protocol):
     """What a decision may look at; whatever it reads is checked again when the events are kept."""
 
@@ -119,6 +130,21 @@ class Reader(Protocol):
 
     def case_id(self, ref: Id | ByExternalId) -> str:
         """Give only the id of the case."""
+
+    def churn_alerts(self, customer: str) -> ChurnAlerts:
+        """Give the churn alerts of a customer."""
+
+    def membership(self, customer: str) -> Membership:
+        """Give the segment that a customer belongs to."""
+
+    def value_model(self, name: str) -> tuple[Fact, ValueModel]:
+        """Give a fitted model of the tenant, and the place of its facts."""
+
+    def retention_policy(self) -> tuple[Fact, RetentionPolicyHeld]:
+        """Give what the tenant agreed on for keeping customers, and the place of its facts."""
+
+    def time(self) -> datetime:
+        """Give when what is asked takes effect."""
 
     def interaction(self) -> tuple[str, InteractionRecorded | None]:
         """Give the stream of the message at hand, and what it said if it was here before."""

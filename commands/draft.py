@@ -1,26 +1,30 @@
 """One request being decided: it may look at everything, and leaves no trace when it is rejected."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
-from commands.command import ByExternalId, Fact, Ref, stream_id
+from commands.command import ByExternalId, Fact, Ref, organisation, stream_id
 from commands.ports import Kept, Request, kept
 from commands.session import Session, Stream, after
 from domain import customer as customers
 from domain.case import Case
+from domain.churn_alert import ChurnAlerts
 from domain.customer import Customer, CustomerRegistered, IdentifierAdded, IdentifierRemoved
 from domain.events import Event, Recorded
 from domain.interaction import InteractionRecorded
 from domain.lead import Lead, Pipeline
 from domain.rejected import Rejected
+from domain.retention_policy import RetentionPolicyHeld
+from domain.segment import Membership
+from domain.value_model import ValueModel
 from domain.values import Identifier
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far ahead of ours the clock of a channel may run."""
 
 
-S = TypeVar("S", Customer, Lead, Case)
+S = TypeVar("S", Customer, Lead, Case, ChurnAlerts, Membership, RetentionPolicyHeld, ValueModel)
 
 
 class Draft:
@@ -74,6 +78,28 @@ class Draft:
         """Give the case, known or not."""
         return self._state(Case(self.case_id(ref)))
 
+    def churn_alerts(self, customer: str) -> ChurnAlerts:
+        """Give the churn alerts of a customer."""
+        return self._state(ChurnAlerts(self._own_stream("churn_alert", customer), customer))
+
+    def membership(self, customer: str) -> Membership:
+        """Give the segment that a customer belongs to."""
+        return self._state(Membership(self._own_stream("segment", customer), customer))
+
+    def value_model(self, name: str) -> tuple[Fact, ValueModel]:
+        """Give a fitted model of the tenant, and the place of its facts."""
+        place = self._of_the_tenant("value_model", name)
+        return place, self._state(ValueModel(place.id))
+
+    def retention_policy(self) -> tuple[Fact, RetentionPolicyHeld]:
+        """Give what the tenant agreed on for keeping customers, and the place of its facts."""
+        place = self._of_the_tenant("retention_policy", "current")
+        return place, self._state(RetentionPolicyHeld(place.id))
+
+    def time(self) -> datetime:
+        """Give when what is asked takes effect."""
+        return self.request.time or self.now
+
     def interaction(self) -> tuple[str, InteractionRecorded | None]:
         """Give the stream of the message at hand, and what it said if it was here before."""
         known = self._stream(self.request.commandid).state
@@ -106,6 +132,13 @@ class Draft:
         if not isinstance(state, type(new)):
             raise Rejected("id.in_use", "This id already belongs to something else.")
         return state
+
+    def _own_stream(self, kind: str, name: str) -> str:
+        return stream_id(self.session.who.tenant, kind, ByExternalId(system="crm", id=name))
+
+    def _of_the_tenant(self, kind: str, name: str) -> Fact:
+        subject = organisation(self.session.who.tenant)
+        return Fact(id=self._own_stream(kind, name), subject=subject)
 
     def _stream(self, stream: str) -> Stream:
         return self.streams.get(stream) or self.session.stream(stream)
@@ -150,7 +183,9 @@ class Draft:
         )
 
 
-def subject(about: Customer | Lead | Case | Fact, events: Sequence[Event]) -> str:
+def subject(
+    about: Customer | Lead | Case | ChurnAlerts | Membership | Fact, events: Sequence[Event]
+) -> str:
     """Tell whom a change is about: always a customer."""
     match about:
         case Customer():

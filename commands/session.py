@@ -6,11 +6,15 @@ from typing import NamedTuple
 
 from commands.command import Ref, State, stream_id
 from commands.ports import FACT, Answer, Batch, EventStore, Kept, Request, Who, kept
-from domain import case, customer, lead
+from domain import case, churn_alert, customer, lead, retention_policy, segment, value_model
 from domain.case import Case
+from domain.churn_alert import ChurnAlerts
 from domain.customer import Customer
 from domain.events import Event, Recorded
 from domain.lead import Lead, Pipeline
+from domain.retention_policy import RetentionPolicyHeld
+from domain.segment import Membership
+from domain.value_model import ValueModel
 from domain.values import Identifier
 
 Evolve = Callable[..., State]
@@ -19,6 +23,10 @@ AGGREGATES: dict[str, tuple[Callable[[str], State], Evolve]] = {
     "customer": (Customer, customer.evolve),
     "lead": (Lead, lead.evolve),
     "case": (Case, case.evolve),
+    "churn_alert": (ChurnAlerts, churn_alert.evolve),
+    "segment": (Membership, segment.evolve),
+    "retention_policy": (RetentionPolicyHeld, retention_policy.evolve),
+    "value_model": (ValueModel, value_model.evolve),
 }
 """The aggregates by the first word of their events' names: how each begins and goes on."""
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from math import floor, fsum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from domain.values import Label, Percent
 
@@ -16,7 +16,7 @@ class Reason(BaseModel):
 
     code: Label
     points: Percent
-    numbers: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
+    numbers: dict[Label, Annotated[float, Field(allow_inf_nan=False)]]
 
 
 class Assessment(BaseModel):
@@ -28,6 +28,12 @@ class Assessment(BaseModel):
     basis: Label
     """The model or scorecard and its version."""
     reasons: tuple[Reason, ...]
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if sum(reason.points for reason in self.reasons) != self.score:
+            raise ValueError("the points of the reasons must sum to the score")
+        return self
 
 
 def assessment(

@@ -1,11 +1,23 @@
 """The contents page: every event that can be stored, by its name."""
 
-from domain import case, customer, interaction, lead
+from domain import (
+    case,
+    churn_alert,
+    customer,
+    interaction,
+    lead,
+    retention_policy,
+    segment,
+    value_model,
+)
 from domain.events import EVENTS
 
-AGGREGATES = (customer, lead, case)
+AGGREGATES = (customer, lead, case, churn_alert, segment, retention_policy, value_model)
 
-__all__ = ["AGGREGATES", "EVENTS", "interaction", "names"]
+RETENTION = ("churn_alert.", "segment.", "retention_policy.", "value_model.")
+"""How the names of the events begin that only keeping customers is concerned with."""
+
+__all__ = ["AGGREGATES", "EVENTS", "RETENTION", "interaction", "names"]
 
 
 def names(*prefixes: str) -> frozenset[str]:

@@ -16,6 +16,7 @@ class Features(NamedTuple):
     kind: str = "person"
     stage: str = "stranger"
     tier: str | None = None
+    segment: str | None = None
     history: History | None = None
     spent: Mapping[str, int] = {}
     """What was paid in all, less what was paid back, in minor units by currency."""

@@ -38,6 +38,7 @@ Closed = SkipJsonSchema[InstanceOf[Redacted]]
 IdentityText = Annotated[str | Closed, Personal("identity")]
 ContactText = Annotated[str | Closed, Personal("contact")]
 ContentText = Annotated[str | Closed, Personal("content")]
+ContentFields = Annotated[dict[str, str] | Closed, Personal("content")]
 IdentityFields = Annotated[dict[str, str] | Closed, Personal("identity")]
 
 

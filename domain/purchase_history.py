@@ -44,9 +44,13 @@ def history(days: Iterable[date], until: date) -> History | None:
 
 def grouped(histories: Iterable[History]) -> Grouped:
     """Count customers with the same history once, whatever the order they come in."""
-    counted = Counter(histories)
+    return regrouped(Counter(histories).items())
+
+
+def regrouped(counted: Iterable[tuple[History, int]]) -> Grouped:
+    """Put counted histories in their fixed order."""
     groups: dict[int, list[Alike]] = {}
-    for (frequency, recency, age), customers in sorted(counted.items()):
+    for (frequency, recency, age), customers in sorted(counted):
         groups.setdefault(frequency, []).append(Alike(recency, age, customers))
     return groups
 

@@ -4,7 +4,7 @@ Deterministic: the order in which customers come does not matter, and sums are e
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, fields
 from itertools import pairwise
 from math import fsum
 from typing import NamedTuple, Protocol
@@ -79,9 +79,16 @@ MODELS: Mapping[str, type[BgNbd | MbgNbd | ParetoNbd]] = {
 }
 
 
-def purchase_model(name: str, parameters: Sequence[float]) -> PurchaseModel:
-    """Give a purchase model by its name."""
-    return MODELS[name](*parameters)
+KINDS: Mapping[str, type[BgNbd | MbgNbd | ParetoNbd | GammaGamma | ShiftedBetaGeometric]] = {
+    **MODELS,
+    GammaGamma.name: GammaGamma,
+    ShiftedBetaGeometric.name: ShiftedBetaGeometric,
+}
+
+
+def purchase_model(name: str, parameters: Mapping[str, float]) -> PurchaseModel:
+    """Give a purchase model by its name and those of its parameters."""
+    return MODELS[name](**parameters)
 
 
 def fit_purchases(name: str, groups: Grouped) -> Fit:
@@ -189,6 +196,11 @@ def repeats_ratio(model: PurchaseModel, groups: Grouped) -> float:
     expected = fsum(count * model.expected(age) for age, count in sorted(ages.items()))
     made = sum(x * alike.customers for x, rows in groups.items() for alike in rows)
     return expected / made
+
+
+def parameter_names(name: str) -> list[str]:
+    """Give the names of a model's parameters, in the order in which it takes them."""
+    return [each.name for each in fields(KINDS[name])]
 
 
 # ---- What a customer is worth --------------------------------------------------------------------

@@ -17,7 +17,7 @@ from domain.case import (
     CaseResolved,
     CustomerWrote,
 )
-from domain.catalogue import names
+from domain.catalogue import RETENTION, names
 from domain.customer import (
     SCORES,
     STAGES,
@@ -28,6 +28,7 @@ from domain.customer import (
     CustomerRegistered,
     CustomerUnlinked,
     CustomerUnmerged,
+    ProfileChanged,
     PurchaseRecorded,
     SatisfactionRated,
     StageChanged,
@@ -38,6 +39,7 @@ from domain.events import Recorded
 from domain.gamma_gamma import Spend
 from domain.interaction import InteractionRecorded
 from domain.purchase_history import history
+from domain.segment import SegmentAssigned
 from projections.projection import Column, Projection, Row, by_customer
 
 COMPLAINT, DOWNGRADE, CANCELLATION = "complaint", "downgrade", "cancellation"
@@ -51,6 +53,7 @@ CONTACT_TREND_WEEKS = 4
 HANDLED = {
     CaseOpened.name, CaseResolved.name, CaseClosed.name, CaseReopened.name, CaseEscalated.name,
     CustomerWrote.name, CustomerRegistered.name, StageChanged.name, TierAssigned.name,
+    ProfileChanged.name, SegmentAssigned.name,
     ConsentGranted.name, ConsentWithdrawn.name, CustomerMerged.name, CustomerUnmerged.name,
     PurchaseRecorded.name, SatisfactionRated.name, CustomerLinked.name, CustomerUnlinked.name,
 }  # fmt: skip
@@ -64,6 +67,7 @@ customer_features = Projection(
         "kind": Column("text", "person"),
         "stage": Column("text", "stranger"),
         "tier": Column("text"),
+        "segment": Column("text"),
         "merged_into": Column("uuid"),
         "purchase_days": Column("jsonb", {}),
         "refunds": Column("jsonb", {}),
@@ -80,13 +84,18 @@ customer_features = Projection(
         "withdrawn": Column("jsonb", {}),
     },
     indexes=("tenant, merged_into",),
-    ignores=names("customer.", "lead.", "case.") - HANDLED,
+    ignores=names("customer.", "lead.", "case.", *RETENTION) - HANDLED,
 )
 
 
 @customer_features.on(CustomerRegistered)
 def registered(row: Row, event: CustomerRegistered, _: Recorded[Any]) -> Row:
     return row | {"kind": event.kind, "stage": event.stage}
+
+
+@customer_features.on(ProfileChanged)
+def profile_changed(row: Row, event: ProfileChanged, _: Recorded[Any]) -> Row:
+    return row | {"kind": event.kind or row["kind"]}
 
 
 @customer_features.on(StageChanged)
@@ -98,6 +107,11 @@ def stage_changed(row: Row, event: StageChanged, _: Recorded[Any]) -> Row:
 @customer_features.on(TierAssigned)
 def tier_assigned(row: Row, event: TierAssigned, _: Recorded[Any]) -> Row:
     return row | {"tier": event.tier}
+
+
+@customer_features.on(SegmentAssigned)
+def segment_assigned(row: Row, event: SegmentAssigned, _: Recorded[Any]) -> Row:
+    return row | {"segment": event.segment}
 
 
 @customer_features.on(CustomerMerged)
@@ -299,6 +313,7 @@ def features(customer: str, row: Row, at: datetime) -> Features:
         kind=row["kind"],
         stage=row["stage"],
         tier=row["tier"],
+        segment=row["segment"],
         history=bought,
         spent=spent,
         spend=spend(list(days.values())[1:]),

@@ -5,7 +5,7 @@ One row per lead. Totals are SQL over the rows, never counters.
 
 from typing import Any
 
-from domain.catalogue import names
+from domain.catalogue import RETENTION, names
 from domain.events import Recorded
 from domain.lead import (
     ActivityDone,
@@ -51,7 +51,7 @@ sales_pipeline = Projection(
         "decided_at": Column("timestamptz"),
     },
     indexes=("tenant, status, stage", "tenant, customer", "tenant, owner"),
-    ignores=names("customer.", "case.", "interaction."),
+    ignores=names("customer.", "case.", "interaction.", *RETENTION),
 )
 
 

@@ -22,7 +22,7 @@ from domain.case import (
     CaseWaiting,
     CustomerWrote,
 )
-from domain.catalogue import names
+from domain.catalogue import RETENTION, names
 from domain.events import Recorded
 from domain.sla import TARGETS
 from projections.projection import Column, Projection, Row, by_stream
@@ -54,7 +54,7 @@ sla_clocks = Projection(
         "reopened": Column("int", 0),
     },
     indexes=("tenant, status, resolution_due", "tenant, customer"),
-    ignores=names("customer.", "lead.", "interaction."),
+    ignores=names("customer.", "lead.", "interaction.", *RETENTION),
 )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 
 import pytest
 from pydantic import AwareDatetime, BaseModel, StringConstraints
+from pydantic.fields import FieldInfo
 
 from domain.catalogue import EVENTS
 from domain.customer import ProfileChanged
@@ -14,7 +15,7 @@ from domain.personal import ContactText, ContentText, Group, IdentityText, perso
 from domain.values import Label, Money
 
 FIELDS = [(event, name) for event in EVENTS.values() for name in event.model_fields]
-HARMLESS = (int, bool, AwareDatetime, type(None), Money)
+HARMLESS = (int, float, bool, AwareDatetime, type(None), Money)
 
 
 def loose_text(annotation: object) -> Iterator[object]:
@@ -26,24 +27,33 @@ def loose_text(annotation: object) -> Iterator[object]:
             yield annotation
         elif parts[0] is not str:
             yield from loose_text(parts[0])
-    elif origin in (Union, UnionType):
+    elif origin in (Union, UnionType, tuple, dict):
         for part in parts:
-            yield from loose_text(part)
+            yield from loose_text(part) if part is not Ellipsis else ()
+    elif annotation not in HARMLESS and isinstance(annotation, type(BaseModel)):
+        for field in annotation.model_fields.values():
+            yield from loose_text(whole(field))
     elif origin is not Literal and annotation not in HARMLESS:
         yield annotation
 
 
+def whole(field: FieldInfo) -> object:
+    """The type of a field with its constraints."""
+    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+
+
 @pytest.mark.parametrize(("event", "name"), FIELDS, ids=lambda each: getattr(each, "name", each))
 def test_a_field_that_takes_any_text_is_personal(event: type[Event], name: str):
-    field = event.model_fields[name]
-    annotation = field.annotation
-    if field.metadata:
-        annotation = Annotated[(annotation, *field.metadata)]
+    annotation = whole(event.model_fields[name])
     assert name in event.personal or list(loose_text(annotation)) == []
 
 
 def test_a_loose_text_is_found_wherever_it_hides():
-    hidden = [str, str | None, Annotated[str, "harmless"], dict[str, str], Label | str]
+    class Inner(BaseModel):
+        numbers: dict[str, float]
+
+    hidden = [str, str | None, Annotated[str, "harmless"], dict[str, str], Label | str, Inner]
+    hidden += [tuple[Inner, ...], dict[Label, str]]
     assert all(list(loose_text(annotation)) for annotation in hidden)
 
 

@@ -19,6 +19,7 @@ from domain.purchase_models import (
     fit_retention,
     fit_spend,
     lifetime_value,
+    parameter_names,
     purchase_model,
     repeats_ratio,
 )
@@ -129,7 +130,7 @@ def test_the_expected_curve_follows_the_actual_one_through_the_holdout(sample: G
         days.setdefault(purchase.customer, set()).add(purchase.day)
     worst = {}
     for name in ("bg_nbd", "pareto_nbd"):
-        model = purchase_model(name, fit_purchases(name, sample).parameters)
+        model = MODELS[name](*fit_purchases(name, sample).parameters)
         worst[name] = max(abs(gap) for gap in curve_gaps(model, list(days.values())))
     assert worst["pareto_nbd"] < 0.03
     assert worst["bg_nbd"] < 0.045
@@ -236,7 +237,12 @@ def test_histories_are_made_of_days() -> None:
     assert history(days, date(1997, 1, 1)) is None
 
 
+@pytest.mark.parametrize("model", [BG, MBG, PARETO])
+def test_a_model_is_made_again_from_its_named_parameters(model: BgNbd | MbgNbd | ParetoNbd) -> None:
+    named = {name: getattr(model, name) for name in sorted(parameter_names(model.name))}
+    assert purchase_model(model.name, named) == model
+
+
 @needs_cdnow
 def test_a_good_fit_expects_what_was_bought(sample: Grouped) -> None:
     assert repeats_ratio(MBG, sample) == pytest.approx(1.0, abs=0.03)
-    assert set(MODELS) == {"bg_nbd", "mbg_nbd", "pareto_nbd"}

@@ -1,0 +1,184 @@
+"""Keeps customers: fits models, groups customers, raises churn alerts and finds their outcomes.
+
+Each function is one sweep over a tenant as of two instants that are given: what had happened by
+`effective_at`, as it was known at `recorded_at`. Its command ids are derived from both, so that a
+sweep that is repeated changes nothing.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from itertools import islice
+from typing import NamedTuple
+from uuid import NAMESPACE_URL, uuid5
+
+from commands.churn_alerts import RaiseChurnAlert, SettleChurnAlert
+from commands.command import Command
+from commands.customers import AssignTier
+from commands.execute import execute
+from commands.ports import Request, Verdict, Who
+from commands.retention import AssignSegment, FitValueModel, Purchases, Spending
+from domain.customer_features import Features
+from domain.customer_value import Valuation
+from domain.gamma_gamma import usable
+from domain.grouping import Move, moves
+from domain.purchase_history import grouped
+from domain.rejected import Rejected
+from domain.retention import Candidate, candidates, known, valuation
+from domain.values import Money
+from infra.customer_features import rows_as_of
+from infra.retention import Held, fits_of, open_alerts, policy_of
+from infra.runtime import Runtime
+from projections.customer_features import features, standing
+
+REQUESTS = 500
+"""How many commands are decided in one transaction."""
+
+
+class Sweep(NamedTuple):
+    """One look at all customers of a tenant."""
+
+    runtime: Runtime
+    who: Who
+    effective_at: datetime
+    recorded_at: datetime
+
+    def customers(self) -> list[Features]:
+        """Give the features of all customers as of then."""
+        rows = dict(
+            rows_as_of(self.runtime.pool, self.who.tenant, self.effective_at, self.recorded_at)
+        )
+        return [features(id_, row, self.effective_at) for id_, row in standing(rows).items()]
+
+    def policy(self) -> Held:
+        """Give the policy as it was known then. Raises `Rejected` when there was none."""
+        held = policy_of(self.runtime.pool, self.who.tenant, self.recorded_at)
+        if held is None:
+            raise Rejected("retention_policy.unknown", "There is no retention policy yet.")
+        return held
+
+    def valuation(self) -> Valuation | None:
+        """Give how customers are valued, by models that know nothing of what came later."""
+        fits = fits_of(self.runtime.pool, self.who.tenant, self.recorded_at)
+        usable_fits = {fit.model: fit for fit in fits if fit.data_until <= self.effective_at}
+        return valuation(self.policy().policy, usable_fits)
+
+    def ask(self, commands: Iterable[tuple[str, Command]]) -> list[Verdict]:
+        """Have commands decided, each under an id that its name and the instants make."""
+        verdicts: list[Verdict] = []
+        rest = iter(commands)
+        while batch := list(islice(rest, REQUESTS)):
+            requests = [Request(command, self.id_of(command.name, n)) for n, command in batch]
+            verdicts += execute(requests, self.who, self.runtime.ports)
+        return verdicts
+
+    def id_of(self, kind: str, name: str) -> str:
+        """Derive an id."""
+        at = f"{self.effective_at.isoformat()}/{self.recorded_at.isoformat()}"
+        return str(uuid5(NAMESPACE_URL, f"crm:{self.who.tenant}/{kind}/{name}/{at}"))
+
+
+def fit(sweep: Sweep, data_from: datetime, model: str, currency: str) -> list[Verdict]:
+    """Fit the purchase model and the spend model to what customers did."""
+    customers = sweep.customers()
+    groups = grouped(each.history for each in customers if each.history is not None)
+    spends = usable(each.spend[currency] for each in customers if currency in each.spend)
+    data: list[Purchases | Spending] = [
+        Purchases.model_validate(
+            {
+                "model": model,
+                "histories": [
+                    (x, a.recency, a.age, a.customers) for x, rows in groups.items() for a in rows
+                ],
+            }
+        ),
+        Spending(model="gamma_gamma", currency=currency, spends=tuple(spends)),
+    ]
+    return sweep.ask(
+        (
+            each.model,
+            FitValueModel(data_from=data_from, data_until=sweep.effective_at, data=each),
+        )
+        for each in data
+    )
+
+
+def assess(sweep: Sweep) -> list[Candidate]:
+    """Tell who may be leaving, most at stake first: changes nothing."""
+    held, by = sweep.policy(), sweep.valuation()
+    everybody = known(held.policy, by, sweep.customers())
+    return candidates(held.policy, held.version, by, everybody)
+
+
+def raise_alerts(sweep: Sweep) -> list[Verdict]:
+    """Raise an alert for everybody who may be leaving; the rules of alerts have the last word."""
+    held, found = sweep.policy(), assess(sweep)
+    return sweep.ask(
+        (
+            each.customer,
+            RaiseChurnAlert(
+                customer=each.customer,
+                alert=sweep.id_of("alert", each.customer),
+                rule=each.rule,
+                policy_version=held.version,
+                assessment=each.assessment,
+                value_at_risk=Money(amount=each.value_at_risk, currency=held.policy.currency),
+                segment=each.segment,
+                assessed_at=sweep.effective_at,
+            ),
+        )
+        for each in found
+    )
+
+
+def settle_alerts(sweep: Sweep) -> list[Verdict]:
+    """Find the outcome of every open alert whose customer bought, or was silent to the end."""
+    tenant, pool = sweep.who.tenant, sweep.runtime.pool
+    rows = standing(dict(rows_as_of(pool, tenant, sweep.effective_at, sweep.recorded_at)))
+    settling: list[tuple[str, Command]] = []
+    for alert in open_alerts(pool, tenant):
+        days = rows[alert.customer]["purchase_days"] if alert.customer in rows else {}
+        bought = first_purchase(days, alert.assessed_at)
+        if bought is not None and bought <= alert.watch_until:
+            proof = {"proof": "purchase", "proven_at": bought}
+        elif sweep.effective_at >= alert.watch_until:
+            proof = {"proof": "silence", "proven_at": alert.watch_until}
+        else:
+            continue
+        asked = {"customer": alert.customer, "alert": alert.key, **proof}
+        settling.append((alert.key, SettleChurnAlert.model_validate(asked)))
+    return sweep.ask(settling)
+
+
+def first_purchase(days: Iterable[str], after: datetime) -> datetime | None:
+    """Give the first day with a purchase after the day of an instant."""
+    later = sorted(day for day in days if date.fromisoformat(day) > after.date())
+    return datetime.fromisoformat(later[0]).replace(tzinfo=UTC) if later else None
+
+
+def regroup(sweep: Sweep, *, dry_run: bool) -> dict[str, list[Move]]:
+    """Move customers to the tiers and segments that the rules say; a dry run only tells who."""
+    held, customers = sweep.policy(), sweep.customers()
+    members = [each.member for each in known(held.policy, sweep.valuation(), customers)]
+    moved: dict[str, list[Move]] = {}
+    if held.policy.tiers is not None:
+        tiers = {each.customer: each.tier for each in customers}
+        moved["tiers"] = moves(held.policy.tiers, members, tiers)
+    if held.policy.segments is not None:
+        segments = {each.customer: each.segment for each in customers}
+        moved["segments"] = moves(held.policy.segments, members, segments)
+    if not dry_run:
+        refused = [v for v in sweep.ask(asked_by(moved, held.version)) if v.status == "rejected"]
+        if refused:
+            raise Rejected(refused[0].code, refused[0].sentence)
+    return moved
+
+
+def asked_by(moved: dict[str, list[Move]], version: int) -> Iterable[tuple[str, Command]]:
+    """Turn moves into commands: what a customer notices is a command of its own."""
+    for move in moved.get("tiers", ()):
+        yield move.customer, AssignTier(customer=move.customer, tier=move.after)
+    for move in moved.get("segments", ()):
+        yield (
+            move.customer,
+            AssignSegment(customer=move.customer, segment=move.after, policy_version=version),
+        )

@@ -1,0 +1,108 @@
+"""Who may be leaving by the policy and the models of a tenant, and why: no clock, no storage."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from domain.assessment import Assessment
+from domain.customer_features import Features
+from domain.customer_value import Member, Valuation, Worth, extra, purchase_risk, rfm, worth
+from domain.gamma_gamma import GammaGamma
+from domain.grouping import belonging
+from domain.health import health_risk, scorecard_of
+from domain.purchase_models import purchase_model
+from domain.rejected import Rejected
+from domain.retention_policy import AlertRule, RetentionPolicy
+from domain.value_model import ValueModelFitted
+
+
+class Known(NamedTuple):
+    """A customer with all that models and ranks say about it."""
+
+    member: Member
+    worth: Worth | None
+    segment: str | None
+
+
+class Candidate(NamedTuple):
+    """A customer about whom an alert is to be raised."""
+
+    customer: str
+    rule: str
+    assessment: Assessment
+    value_at_risk: int
+    segment: str | None
+
+
+def valuation(policy: RetentionPolicy, fits: Mapping[str, ValueModelFitted]) -> Valuation | None:
+    """Give how a tenant values its customers; None before its models are fitted."""
+    spend_name = f"{GammaGamma.name}.{policy.currency}"
+    if policy.model not in fits or spend_name not in fits:
+        return None
+    purchases, spend = fits[policy.model], fits[spend_name]
+    return Valuation(
+        purchases=purchase_model(purchases.model, purchases.parameters),
+        spend=GammaGamma(**spend.parameters),
+        currency=policy.currency,
+        horizon_weeks=float(policy.horizon_weeks),
+        yearly_discount=policy.yearly_discount_percent / 100.0,
+        basis=f"{purchases.model} {purchases.version}",
+    )
+
+
+def known(
+    policy: RetentionPolicy, by: Valuation | None, customers: Sequence[Features]
+) -> list[Known]:
+    """Value, grade and group all customers of a tenant."""
+    values = {f.customer: worth(f, by) if by is not None else None for f in customers}
+    grades = rfm(customers, policy.currency)
+    members = [Member(f, extra(values[f.customer], grades.get(f.customer))) for f in customers]
+    segments = belonging(policy.segments, members) if policy.segments is not None else {}
+    return [
+        Known(m, values[m.features.customer], segments.get(m.features.customer)) for m in members
+    ]
+
+
+def candidates(
+    policy: RetentionPolicy, version: int, by: Valuation | None, customers: Iterable[Known]
+) -> list[Candidate]:
+    """Tell about whom an alert is to be raised, most at stake first. Who objected is not scored."""
+    if by is None and any(rule.basis == "model" for rule in policy.alerts):
+        raise Rejected(
+            "value_model.unknown",
+            f"Fit {policy.model} and {GammaGamma.name}.{policy.currency} first:"
+            " the rules of alerts go by them.",
+        )
+    found = [
+        candidate
+        for each in customers
+        if not each.member.features.withdrawn & set(policy.objections)
+        for candidate in first_that_fits(policy, version, by, each)
+    ]
+    return sorted(found, key=lambda c: (-c.value_at_risk, -c.assessment.score, c.customer))
+
+
+def first_that_fits(
+    policy: RetentionPolicy, version: int, by: Valuation | None, about: Known
+) -> list[Candidate]:
+    """Give the alert of the first rule that a customer trips over, if any."""
+    at_risk = 0 if about.worth is None else about.worth.value_at_risk
+    for rule in policy.alerts:
+        if at_risk < rule.value_at_risk_min:
+            continue
+        found = assess(rule, policy, version, by, about)
+        if found is not None and found.score >= rule.threshold:
+            customer = about.member.features.customer
+            return [Candidate(customer, rule.name, found, at_risk, about.segment)]
+    return []
+
+
+def assess(
+    rule: AlertRule, policy: RetentionPolicy, version: int, by: Valuation | None, about: Known
+) -> Assessment | None:
+    """Score a customer by what a rule goes by."""
+    if rule.basis == "model":
+        return None if by is None else purchase_risk(about.member.features, by)
+    scorecard = scorecard_of(policy, about.segment)
+    if scorecard is None:
+        return None
+    return health_risk(scorecard, about.member, f"health {version}")
