@@ -12,12 +12,14 @@ from domain.purchase_models import (
     Fit,
     fit_purchases,
     fit_retention,
+    fit_silence,
     fit_spend,
-    parameter_names,
+    named,
 )
 from domain.rejected import Rejected
 from domain.retention_policy import RetentionPolicy
 from domain.segment import SegmentAssigned
+from domain.silence_model import Seen
 from domain.value_model import ValueModelFitted
 from domain.values import Instant, Label
 
@@ -55,6 +57,19 @@ class Spending(Data):
         return fit_spend(usable(Spend(*spend) for spend in self.spends))
 
 
+class Silences(Data):
+    """Customers as of an earlier day: weeks of silence, purchases, spent, whether silent since."""
+
+    model: Literal["silence"]
+    seen: tuple[tuple[Weeks, Annotated[int, Field(ge=1)], float, bool], ...]
+    seen_share: Annotated[float, Field(gt=0, lt=1)]
+    asked_share: Annotated[float, Field(gt=0, lt=1)]
+
+    def fit(self) -> Fit:
+        """Find the most likely parameters. Raises `Rejected` for a poor fit."""
+        return fit_silence([Seen(*each) for each in self.seen], self.seen_share, self.asked_share)
+
+
 class Survivors(Data):
     """The size of a cohort of contracts at first and after each period."""
 
@@ -71,7 +86,7 @@ class FitValueModel(Command, name="value_model.fit", publishes="value_model.fitt
 
     data_from: Instant
     data_until: Instant
-    data: Annotated[Purchases | Spending | Survivors, Field(discriminator="model")]
+    data: Annotated[Purchases | Spending | Silences | Survivors, Field(discriminator="model")]
 
     def decide(self, the: Reader) -> list[Change]:
         """Fit, and keep the fit unless it is what is known already."""
@@ -82,7 +97,7 @@ class FitValueModel(Command, name="value_model.fit", publishes="value_model.fitt
             version=0,
             data_from=self.data_from,
             data_until=self.data_until,
-            parameters=dict(zip(parameter_names(fit.model), fit.parameters, strict=True)),
+            parameters=named(fit),
             log_likelihood=fit.log_likelihood,
             customers=fit.customers,
             iterations=fit.iterations,
@@ -91,7 +106,7 @@ class FitValueModel(Command, name="value_model.fit", publishes="value_model.fitt
         return [(place, value_model.fit(known, fitted))]
 
 
-def model_name(data: Purchases | Spending | Survivors) -> str:
+def model_name(data: Purchases | Spending | Silences | Survivors) -> str:
     """Name the model that a fit belongs to: what people spend is told apart by currency."""
     return f"{data.model}.{data.currency}" if isinstance(data, Spending) else data.model
 

@@ -5,9 +5,10 @@ Each function is one sweep over a tenant as of two instants that are given: what
 sweep that is repeated changes nothing.
 """
 
-from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
+from math import fsum
 from typing import NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
@@ -16,14 +17,14 @@ from commands.command import Command
 from commands.customers import AssignTier
 from commands.execute import execute
 from commands.ports import Request, Verdict, Who
-from commands.retention import AssignSegment, FitValueModel, Purchases, Spending
+from commands.retention import AssignSegment, FitValueModel, Purchases, Silences, Spending
 from domain.customer_features import Features
-from domain.customer_value import Valuation
 from domain.gamma_gamma import usable
 from domain.grouping import Move, moves
-from domain.purchase_history import grouped
+from domain.purchase_history import History, grouped
+from domain.purchase_models import PurchaseModel, named, purchase_model
 from domain.rejected import Rejected
-from domain.retention import Candidate, candidates, known, valuation
+from domain.retention import Candidate, Models, candidates, known, models
 from domain.values import Money
 from infra.customer_features import rows_as_of
 from infra.retention import Held, fits_of, open_alerts, policy_of
@@ -56,11 +57,11 @@ class Sweep(NamedTuple):
             raise Rejected("retention_policy.unknown", "There is no retention policy yet.")
         return held
 
-    def valuation(self) -> Valuation | None:
-        """Give how customers are valued, by models that know nothing of what came later."""
+    def models(self) -> Models:
+        """Give the models of then; none of them knows anything of what came later."""
         fits = fits_of(self.runtime.pool, self.who.tenant, self.recorded_at)
-        usable_fits = {fit.model: fit for fit in fits if fit.data_until <= self.effective_at}
-        return valuation(self.policy().policy, usable_fits)
+        of_then = {fit.model: fit for fit in fits if fit.data_until <= self.effective_at}
+        return models(self.policy().policy, of_then)
 
     def ask(self, commands: Iterable[tuple[str, Command]]) -> list[Verdict]:
         """Have commands decided, each under an id that its name and the instants make."""
@@ -77,34 +78,67 @@ class Sweep(NamedTuple):
         return str(uuid5(NAMESPACE_URL, f"crm:{self.who.tenant}/{kind}/{name}/{at}"))
 
 
-def fit(sweep: Sweep, data_from: datetime, model: str, currency: str) -> list[Verdict]:
-    """Fit the purchase model and the spend model to what customers did."""
-    customers = sweep.customers()
+def fit(sweep: Sweep, data_from: datetime) -> list[Verdict]:
+    """Fit the models that the policy asks for to what customers did since an instant."""
+    policy, customers = sweep.policy().policy, sweep.customers()
     groups = grouped(each.history for each in customers if each.history is not None)
-    spends = usable(each.spend[currency] for each in customers if currency in each.spend)
-    data: list[Purchases | Spending] = [
-        Purchases.model_validate(
-            {
-                "model": model,
-                "histories": [
-                    (x, a.recency, a.age, a.customers) for x, rows in groups.items() for a in rows
-                ],
-            }
-        ),
-        Spending(model="gamma_gamma", currency=currency, spends=tuple(spends)),
+    alike = [(x, a.recency, a.age, a.customers) for x, rows in groups.items() for a in rows]
+    spends = [each.spend[policy.currency] for each in customers if policy.currency in each.spend]
+    purchases = Purchases(model=policy.model, histories=tuple(alike))
+    data: list[Purchases | Spending | Silences] = [
+        purchases,
+        Spending(model="gamma_gamma", currency=policy.currency, spends=tuple(usable(spends))),
+        *silences(sweep, data_from, customers, purchases),
     ]
+    until = sweep.effective_at
     return sweep.ask(
-        (
-            each.model,
-            FitValueModel(data_from=data_from, data_until=sweep.effective_at, data=each),
-        )
+        (each.model, FitValueModel(data_from=data_from, data_until=until, data=each))
         for each in data
     )
 
 
+def silences(
+    sweep: Sweep, data_from: datetime, customers: Sequence[Features], purchases: Purchases
+) -> list[Silences]:
+    """Look back: what was known after two thirds of the time, and who bought in the last third."""
+    try:
+        fitted = purchases.fit()
+    except Rejected:
+        return []  # the same fit, asked for as a command, is refused with its reason
+    model = purchase_model(fitted.model, named(fitted))
+    watched = (sweep.effective_at - data_from) / 3
+    earlier = sweep._replace(effective_at=sweep.effective_at - watched).customers()
+    now = {each.customer: each.purchases for each in customers}
+    policy = sweep.policy().policy
+    seen = [
+        (
+            then.history.age - then.history.recency,
+            then.purchases,
+            float(then.spent.get(policy.currency, 0)),
+            now[then.customer] == then.purchases,
+        )
+        for then in earlier
+        if then.history is not None and then.customer in now
+    ]
+    histories = [each.history for each in customers if each.history is not None]
+    return [
+        Silences(
+            model="silence",
+            seen=tuple(seen),
+            seen_share=silent_share(model, histories, watched / timedelta(weeks=1)),
+            asked_share=silent_share(model, histories, float(policy.horizon_weeks)),
+        )
+    ]
+
+
+def silent_share(model: PurchaseModel, histories: Sequence[History], weeks: float) -> float:
+    """Give the share of customers who buy nothing for some weeks, by a purchase model."""
+    return fsum(model.p_silent(history, weeks) for history in histories) / len(histories)
+
+
 def assess(sweep: Sweep) -> list[Candidate]:
     """Tell who may be leaving, most at stake first: changes nothing."""
-    held, by = sweep.policy(), sweep.valuation()
+    held, by = sweep.policy(), sweep.models()
     everybody = known(held.policy, by, sweep.customers())
     return candidates(held.policy, held.version, by, everybody)
 
@@ -158,7 +192,7 @@ def first_purchase(days: Iterable[str], after: datetime) -> datetime | None:
 def regroup(sweep: Sweep, *, dry_run: bool) -> dict[str, list[Move]]:
     """Move customers to the tiers and segments that the rules say; a dry run only tells who."""
     held, customers = sweep.policy(), sweep.customers()
-    members = [each.member for each in known(held.policy, sweep.valuation(), customers)]
+    members = [each.member for each in known(held.policy, sweep.models(), customers)]
     moved: dict[str, list[Move]] = {}
     if held.policy.tiers is not None:
         tiers = {each.customer: each.tier for each in customers}

@@ -1,7 +1,7 @@
 """A score that a person can check: whole points, and reasons whose points sum to it."""
 
 from collections.abc import Sequence
-from math import floor, fsum
+from math import floor
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -10,12 +10,12 @@ from domain.values import Label, Percent
 
 
 class Reason(BaseModel):
-    """One reason for a score: its share in points, and the numbers that it rests on."""
+    """One reason for a score: its points, for or against, and the numbers that it rests on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     code: Label
-    points: Percent
+    points: Annotated[int, Field(ge=-1000, le=1000)]
     numbers: dict[Label, Annotated[float, Field(allow_inf_nan=False)]]
 
 
@@ -46,7 +46,7 @@ def assessment(
         Reason(code=code, points=share, numbers={n: round(v, 4) for n, v in numbers.items()})
         for (code, _, numbers), share in zip(parts, points, strict=True)
     ]
-    ordered = sorted(reasons, key=lambda reason: (-reason.points, reason.code))
+    ordered = sorted(reasons, key=lambda reason: (-abs(reason.points), reason.code))
     return Assessment(score=score, basis=basis, reasons=tuple(ordered))
 
 
@@ -56,17 +56,12 @@ def rounded(value: float) -> int:
 
 
 def apportion(total: int, parts: Sequence[float]) -> list[int]:
-    """Split a whole number in proportion to parts, without losing a point.
+    """Round parts so that they sum to their rounded total: no point is lost.
 
-    Everybody gets the whole points of its share; what is left goes to the largest remainders, and
-    among equal ones to the first.
+    What is left after rounding down goes to the largest remainders, among equal ones to the first.
     """
-    weight = fsum(parts)
-    if weight <= 0.0:
-        return [total if index == 0 else 0 for index in range(len(parts))]
-    exact = [total * part / weight for part in parts]
-    whole = [floor(each) for each in exact]
-    by_remainder = sorted(range(len(parts)), key=lambda i: (whole[i] - exact[i], i))
+    whole = [floor(part) for part in parts]
+    by_remainder = sorted(range(len(parts)), key=lambda i: (whole[i] - parts[i], i))
     for index in by_remainder[: total - sum(whole)]:
         whole[index] += 1
     return whole

@@ -68,8 +68,8 @@ def purchase_risk(features: Features, by: Valuation) -> Assessment | None:
         silence["usual_gap_days"] = features.purchase_gap_days
     rarely = {"purchases": float(features.purchases), "horizon_weeks": span}
     parts = [
-        ("probably_left", 1.0 - alive, {"p_left": 1.0 - alive, **silence}),
-        ("buys_rarely", alive * pause, {"p_pause": pause, **rarely}),
+        ("probably_left", 100.0 * (1.0 - alive), {"p_left": 1.0 - alive, **silence}),
+        ("buys_rarely", 100.0 * alive * pause, {"p_pause": pause, **rarely}),
     ]
     return assessment(by.basis, 100.0 * (1.0 - alive * (1.0 - pause)), parts)
 

@@ -79,4 +79,4 @@ def health_risk(scorecard: Scorecard, member: Member, basis: str) -> Assessment 
         )
         for share in found.shares
     ]
-    return assessment(basis, 100.0 - found.score, parts)
+    return assessment(basis, float(100 - found.score), parts)

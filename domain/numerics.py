@@ -141,6 +141,19 @@ def norm(vector: Sequence[float]) -> float:
     return sqrt(dot(vector, vector))
 
 
+def solve(matrix: Sequence[Sequence[float]], vector: Sequence[float]) -> list[float]:
+    """Solve a small system of linear equations (Gauss and Jordan, with pivots)."""
+    rows = [[*row, value] for row, value in zip(matrix, vector, strict=True)]
+    for i in range(len(rows)):
+        pivot = max(range(i, len(rows)), key=lambda r: abs(rows[r][i]))
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        for r in range(len(rows)):
+            if r != i:
+                factor = rows[r][i] / rows[i][i]
+                rows[r] = [a - factor * b for a, b in zip(rows[r], rows[i], strict=True)]
+    return [row[-1] / row[i] for i, row in enumerate(rows)]
+
+
 def log_beta(a: float, b: float) -> float:
     """Give the logarithm of the beta function."""
     return lgamma(a) + lgamma(b) - lgamma(a + b)

@@ -16,6 +16,7 @@ from domain.numerics import Slope, minimise_positive
 from domain.pareto_nbd import ParetoNbd
 from domain.purchase_history import Grouped, History, customers_in
 from domain.rejected import Rejected
+from domain.silence_model import Seen, SilenceModel, learn, odds, ranks_well
 
 CUSTOMERS_MIN = 100
 REPEATERS_MIN = 30
@@ -29,6 +30,9 @@ REPEATS_RATIO_MAX = 1.15
 
 TOGETHER_MAX = 0.3
 """How strongly amount and frequency may go together (correlation)."""
+
+RANKS_WELL_MIN = 0.55
+"""How often at least a silent customer must have been told from another (0.5 is chance)."""
 
 SURVIVAL_GAP_MAX = 0.05
 """How far a fitted retention curve may be from the survivors that it was fitted to."""
@@ -79,10 +83,12 @@ MODELS: Mapping[str, type[BgNbd | MbgNbd | ParetoNbd]] = {
 }
 
 
-KINDS: Mapping[str, type[BgNbd | MbgNbd | ParetoNbd | GammaGamma | ShiftedBetaGeometric]] = {
+Kind = BgNbd | MbgNbd | ParetoNbd | GammaGamma | ShiftedBetaGeometric | SilenceModel
+KINDS: Mapping[str, type[Kind]] = {
     **MODELS,
     GammaGamma.name: GammaGamma,
     ShiftedBetaGeometric.name: ShiftedBetaGeometric,
+    SilenceModel.name: SilenceModel,
 }
 
 
@@ -135,6 +141,29 @@ def fit_spend(spends: Sequence[Spend]) -> Fit:
         len(spends),
     )
     return fit._replace(diagnostics={**fit.diagnostics, "correlation": correlation})
+
+
+def fit_silence(seen: Sequence[Seen], seen_share: float, asked_share: float) -> Fit:
+    """Learn what silence has meant. Raises `Rejected` when it has not told anything.
+
+    By the purchase model, `seen_share` of all stay silent for as long as was looked at, and
+    `asked_share` for as long as is asked about: that is the shift between the two.
+    """
+    silent = sum(each.silent for each in seen)
+    must_be_many(silent, REPEATERS_MIN, "customers who then bought nothing")
+    must_be_many(len(seen) - silent, REPEATERS_MIN, "customers who then bought")
+    found = learn(seen, odds(asked_share) - odds(seen_share))
+    ranked = ranks_well([(found.model.p_silent(*each[:3]), each.silent) for each in seen])
+    if not found.converged or ranked < RANKS_WELL_MIN:
+        raise Rejected(
+            "value_model.poor_fit",
+            f"Silence, purchases and spending told a silent customer from another in {ranked:.0%}"
+            f" of all pairs; chance is 50%, and {RANKS_WELL_MIN:.0%} are needed.",
+        )
+    diagnostics = {"ranks_well": ranked, "silent_share": silent / len(seen)}
+    parameters = tuple(astuple(found.model))
+    name = SilenceModel.name
+    return Fit(name, parameters, found.log_likelihood, len(seen), found.steps, diagnostics)
 
 
 def fit_retention(survivors: Sequence[int]) -> Fit:
@@ -198,9 +227,10 @@ def repeats_ratio(model: PurchaseModel, groups: Grouped) -> float:
     return expected / made
 
 
-def parameter_names(name: str) -> list[str]:
-    """Give the names of a model's parameters, in the order in which it takes them."""
-    return [each.name for each in fields(KINDS[name])]
+def named(fit: Fit) -> dict[str, float]:
+    """Give the parameters of a fit by their names."""
+    names = (each.name for each in fields(KINDS[fit.model]))
+    return dict(zip(names, fit.parameters, strict=True))
 
 
 # ---- What a customer is worth --------------------------------------------------------------------

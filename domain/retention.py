@@ -12,6 +12,7 @@ from domain.health import health_risk, scorecard_of
 from domain.purchase_models import purchase_model
 from domain.rejected import Rejected
 from domain.retention_policy import AlertRule, RetentionPolicy
+from domain.silence_model import SilenceModel
 from domain.value_model import ValueModelFitted
 
 
@@ -33,6 +34,22 @@ class Candidate(NamedTuple):
     segment: str | None
 
 
+class Models(NamedTuple):
+    """What the fits of a tenant amount to; None where there is no fit yet."""
+
+    purchases: Valuation | None = None
+    silence: SilenceModel | None = None
+    silence_version: int = 0
+
+
+def models(policy: RetentionPolicy, fits: Mapping[str, ValueModelFitted]) -> Models:
+    """Make the models of their fits."""
+    silence = fits.get(SilenceModel.name)
+    if silence is None:
+        return Models(valuation(policy, fits))
+    return Models(valuation(policy, fits), SilenceModel(**silence.parameters), silence.version)
+
+
 def valuation(policy: RetentionPolicy, fits: Mapping[str, ValueModelFitted]) -> Valuation | None:
     """Give how a tenant values its customers; None before its models are fitted."""
     spend_name = f"{GammaGamma.name}.{policy.currency}"
@@ -49,11 +66,11 @@ def valuation(policy: RetentionPolicy, fits: Mapping[str, ValueModelFitted]) -> 
     )
 
 
-def known(
-    policy: RetentionPolicy, by: Valuation | None, customers: Sequence[Features]
-) -> list[Known]:
+def known(policy: RetentionPolicy, by: Models, customers: Sequence[Features]) -> list[Known]:
     """Value, grade and group all customers of a tenant."""
-    values = {f.customer: worth(f, by) if by is not None else None for f in customers}
+    values = {
+        f.customer: None if by.purchases is None else worth(f, by.purchases) for f in customers
+    }
     grades = rfm(customers, policy.currency)
     members = [Member(f, extra(values[f.customer], grades.get(f.customer))) for f in customers]
     segments = belonging(policy.segments, members) if policy.segments is not None else {}
@@ -63,14 +80,17 @@ def known(
 
 
 def candidates(
-    policy: RetentionPolicy, version: int, by: Valuation | None, customers: Iterable[Known]
+    policy: RetentionPolicy, version: int, by: Models, customers: Iterable[Known]
 ) -> list[Candidate]:
     """Tell about whom an alert is to be raised, most at stake first. Who objected is not scored."""
-    if by is None and any(rule.basis == "model" for rule in policy.alerts):
+    asked = {rule.basis for rule in policy.alerts}
+    if (by.purchases is None and "purchases" in asked) or (
+        by.silence is None and "silence" in asked
+    ):
         raise Rejected(
             "value_model.unknown",
-            f"Fit {policy.model} and {GammaGamma.name}.{policy.currency} first:"
-            " the rules of alerts go by them.",
+            f"Fit {policy.model}, {GammaGamma.name}.{policy.currency} and {SilenceModel.name}"
+            " first: the rules of alerts go by them.",
         )
     found = [
         candidate
@@ -82,7 +102,7 @@ def candidates(
 
 
 def first_that_fits(
-    policy: RetentionPolicy, version: int, by: Valuation | None, about: Known
+    policy: RetentionPolicy, version: int, by: Models, about: Known
 ) -> list[Candidate]:
     """Give the alert of the first rule that a customer trips over, if any."""
     at_risk = 0 if about.worth is None else about.worth.value_at_risk
@@ -97,11 +117,22 @@ def first_that_fits(
 
 
 def assess(
-    rule: AlertRule, policy: RetentionPolicy, version: int, by: Valuation | None, about: Known
+    rule: AlertRule, policy: RetentionPolicy, version: int, by: Models, about: Known
 ) -> Assessment | None:
     """Score a customer by what a rule goes by."""
-    if rule.basis == "model":
-        return None if by is None else purchase_risk(about.member.features, by)
+    features = about.member.features
+    match rule.basis:
+        case "purchases":
+            return None if by.purchases is None else purchase_risk(features, by.purchases)
+        case "silence":
+            basis = f"{SilenceModel.name} {by.silence_version}"
+            return None if by.silence is None else by.silence.risk(features, policy.currency, basis)
+        case "health":
+            return health_of(policy, version, about)
+
+
+def health_of(policy: RetentionPolicy, version: int, about: Known) -> Assessment | None:
+    """Score what is missing to full health, by the scorecard of the customer's segment."""
     scorecard = scorecard_of(policy, about.segment)
     if scorecard is None:
         return None

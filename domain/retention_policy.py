@@ -110,10 +110,10 @@ class Scorecard(Data):
 
 
 class AlertRule(Data):
-    """From which score on somebody must act: the risk by the model, or 100 less health."""
+    """From which score on somebody must act: the risk by a model, or 100 less health."""
 
     name: Label
-    basis: Literal["model", "health"]
+    basis: Literal["silence", "purchases", "health"]
     threshold: Annotated[int, Field(ge=1, le=100)]
     value_at_risk_min: Annotated[int, Field(ge=0)] = 0
     """In minor units of the policy's currency; below it nobody is bothered."""
