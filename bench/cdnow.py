@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from domain.purchase_history import History
+from domain.values import Identifier, external_id
 
 FOLDER = Path(__file__).parents[2] / "shared" / "data" / "cdnow"
+MASTER, SAMPLE = FOLDER / "CDNOW_master.txt", FOLDER / "CDNOW_sample.txt"
 SOURCE = "cdnow"
 BEGIN = date(1997, 1, 1)
 CALIBRATION_END = date(1997, 9, 30)
@@ -33,8 +35,7 @@ def available() -> bool:
 
 def purchases(*, sample: bool) -> Iterator[Purchase]:
     """Give all purchases, or those of the published sample of 2,357 customers."""
-    path = FOLDER / ("CDNOW_sample.txt" if sample else "CDNOW_master.txt")
-    for line, text in enumerate(path.read_text().splitlines(), 1):
+    for line, text in enumerate((SAMPLE if sample else MASTER).read_text().splitlines(), 1):
         *ids, day, quantity, dollars = text.split()
         if day.isdigit():
             whole, cents = dollars.split(".")
@@ -43,19 +44,29 @@ def purchases(*, sample: bool) -> Iterator[Purchase]:
             yield Purchase(line, ids[-1], when, int(quantity), amount)
 
 
-def message(purchase: Purchase) -> dict[str, object]:
-    """Give a purchase as a channel would publish it."""
-    return {
-        "id": str(purchase.line),
-        "source": SOURCE,
-        "type": "customer.purchase_recorded.v1",
-        "time": f"{purchase.day.isoformat()}T00:00:00Z",
-        "data": {
-            "customer": {"system": SOURCE, "id": purchase.customer},
-            "amount": {"amount": purchase.cents, "currency": "USD"},
-            "quantity": purchase.quantity,
-        },
-    }
+def sample_identifiers() -> dict[Identifier, int]:
+    """Give what the customers of the sample are known by, and their numbers in it."""
+    ids = (line.split()[:2] for line in SAMPLE.read_text().splitlines())
+    return {external_id(SOURCE, master): int(number) for master, number in ids}
+
+
+def raw_sample() -> str:
+    """Give the lines of the master file that are about customers of the sample."""
+    known = {identifier.value for identifier in sample_identifiers()}
+    head, *lines = MASTER.read_text().splitlines(keepends=True)
+    return "".join([head, *(line for line in lines if line.split()[0] in known)])
+
+
+def repeats_by_day(*, sample: bool) -> list[int]:
+    """Count the repeat purchases of each day from the first on; those of a day count once."""
+    days: dict[str, set[date]] = {}
+    for purchase in purchases(sample=sample):
+        days.setdefault(purchase.customer, set()).add(purchase.day)
+    counted = [0] * ((END - BEGIN).days + 1)
+    for bought in days.values():
+        for day in bought - {min(bought)}:
+            counted[(day - BEGIN).days] += 1
+    return counted
 
 
 class Published(NamedTuple):

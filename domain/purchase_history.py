@@ -55,6 +55,15 @@ def regrouped(counted: Iterable[tuple[History, int]]) -> Grouped:
     return groups
 
 
+def thinned(groups: Grouped, every: int) -> Grouped:
+    """Take one row of `every` so many, evenly over all frequencies."""
+    rows = [(x, alike) for x, rows in groups.items() for alike in rows]
+    kept: dict[int, list[Alike]] = {}
+    for x, alike in rows[::every]:
+        kept.setdefault(x, []).append(alike)
+    return kept
+
+
 def customers_in(groups: Grouped) -> int:
     """Count the customers."""
     return sum(alike.customers for rows in groups.values() for alike in rows)

@@ -4,20 +4,20 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from api.importing import run_import
 from bench import cdnow
-from commands.ingest import Message, ingest
-from commands.ports import Who
 from domain import case, customer
 from domain.customer_features import number
 from domain.events import Event, Recorded
 from domain.gamma_gamma import Spend
 from domain.interaction import InteractionRecorded
 from domain.purchase_history import History
-from domain.values import Money, external_id
+from domain.values import Money
 from infra import customer_features as stored
 from infra.runtime import Runtime
 from projections.customer_features import counted, customer_features, features, standing
@@ -25,6 +25,7 @@ from projections.customer_features import counted, customer_features, features, 
 ANNA, BERT, CASE = (str(UUID(int=n)) for n in (1, 2, 3))
 BEGIN = datetime(2026, 1, 5, 12, tzinfo=UTC)
 NUMBERS = count(1)
+MAPPING = Path(cdnow.__file__).parent / "mappings" / "cdnow.toml"
 
 
 def happened(day: float, event: Event, subject: str = ANNA, known: float | None = None) -> Recorded:
@@ -178,24 +179,24 @@ def test_features_are_numbers_by_name() -> None:
 
 @pytest.mark.skipif(not cdnow.available(), reason="shared/data/cdnow is not here")
 def test_raw_purchases_become_the_published_summary(
-    runtime: Runtime, catch_up: Callable[[], int]
+    runtime: Runtime, catch_up: Callable[[], int], tmp_path: Path
 ) -> None:
     """All 2,357 customers, from the lines of the file through events and the read model."""
-    who, messages = Who("cdnow", "test"), [cdnow.message(p) for p in cdnow.purchases(sample=True)]
-    for first in range(0, len(messages), 1000):
-        batch = [Message(each, b"") for each in messages[first : first + 1000]]
-        verdicts = ingest(batch, who, runtime.ports, runtime.refused)
-        assert {verdict.status for verdict in verdicts} == {"accepted"}
+    raw = tmp_path / "purchases.txt"
+    raw.write_text(cdnow.raw_sample())
+    report = run_import(runtime, raw, tenant="cdnow", authid="test", mapping=MAPPING)
+    assert report.verdicts == {"accepted": 6919}
     catch_up()
     end = datetime.combine(cdnow.CALIBRATION_END, datetime.max.time(), UTC)
     found = stored.as_of(runtime.pool, "cdnow", end, datetime.now(UTC))
-    known_by = {external_id("cdnow", f"{row.id:04}"): row for row in cdnow.published()}
-    owners = runtime.store.owners("cdnow", known_by)
+    numbers = cdnow.sample_identifiers()
+    owners = runtime.store.owners("cdnow", numbers)
     histories = {each.customer: each.history for each in found}
-    assert len(histories) == len(known_by) == 2357
-    for identifier, row in known_by.items():
+    assert len(histories) == len(numbers) == 2357
+    published = {row.id: row[1:] for row in cdnow.published()}
+    for identifier, number_in_sample in numbers.items():
         frequency, recency, age = histories[owners[identifier]]
-        assert (frequency, round(recency, 2), round(age, 2)) == row[1:]
+        assert (frequency, round(recency, 2), round(age, 2)) == published[number_in_sample]
 
     last = datetime.combine(cdnow.END, datetime.max.time(), UTC)
     current = stored.current(runtime.pool, "cdnow", last)
