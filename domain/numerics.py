@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 Function = Callable[[Sequence[float]], float]
 Slope = Callable[[Sequence[float]], Sequence[float]]
+Matrix = list[list[float]]
 
 ITERATIONS_MAX = 200
 TERMS_MAX = 20_000
@@ -21,10 +22,15 @@ class Minimum(NamedTuple):
     slope: float
     iterations: int
     converged: bool
+    curvature: Matrix
+    """The inverse of how the function bends there, as far as it was learned on the way."""
 
 
 def minimise_positive(
-    function: Function, start: Sequence[float], slope: Slope | None = None
+    function: Function,
+    start: Sequence[float],
+    slope: Slope | None = None,
+    curvature: Matrix | None = None,
 ) -> Minimum:
     """Minimise a function of positive parameters, by searching over their logarithms."""
 
@@ -44,24 +50,31 @@ def minimise_positive(
         except (OverflowError, ValueError, ZeroDivisionError):
             return [nan] * len(logs)  # nothing leads downhill from here: the search ends
 
-    found = minimise(of_logarithms, [log(each) for each in start], slope_of_logarithms)
+    logs = [log(each) for each in start]
+    found = minimise(of_logarithms, logs, slope_of_logarithms, curvature)
     return found._replace(point=tuple(exp(each) for each in found.point))
 
 
 def minimise(
-    function: Function, start: Sequence[float], gradient: Slope, tolerance: float = 1e-7
+    function: Function,
+    start: Sequence[float],
+    gradient: Slope,
+    curvature: Matrix | None = None,
+    tolerance: float = 1e-7,
 ) -> Minimum:
     """Minimise a smooth function: BFGS with backtracking.
 
+    `curvature` is what is known before of how the function bends (the inverse Hessian);
     `tolerance` bounds the slope, relative to the size of the value where the search began.
     """
+    known = curvature is not None
     point, value = list(start), function(start)
     enough = tolerance * max(1.0, abs(value))
     slope = gradient(point)
-    curvature = identity(len(point), 1.0 / max(1.0, norm(slope)))
+    curvature = curvature or identity(len(point), 1.0 / max(1.0, norm(slope)))
     for iteration in range(ITERATIONS_MAX):
         if norm(slope) <= enough:
-            return Minimum(tuple(point), value, norm(slope), iteration, converged=True)
+            return Minimum(tuple(point), value, norm(slope), iteration, True, curvature)
         direction = [-dot(row, slope) for row in curvature]
         if dot(direction, slope) >= 0:
             direction = [-each for each in slope]
@@ -72,8 +85,8 @@ def minimise(
         point, value = moved
         before, slope = slope, gradient(point)
         change = [new - old for new, old in zip(slope, before, strict=True)]
-        curvature = updated(curvature, step, change, first=iteration == 0)
-    return Minimum(tuple(point), value, norm(slope), iteration, converged=False)
+        curvature = updated(curvature, step, change, first=iteration == 0 and not known)
+    return Minimum(tuple(point), value, norm(slope), iteration, False, curvature)
 
 
 def differences(function: Function, point: Sequence[float], width: float = 1e-5) -> list[float]:
@@ -104,9 +117,7 @@ def backtrack(
     return None
 
 
-def updated(
-    curvature: list[list[float]], step: list[float], change: list[float], *, first: bool
-) -> list[list[float]]:
+def updated(curvature: Matrix, step: list[float], change: list[float], *, first: bool) -> Matrix:
     """Learn the curvature from one step (the inverse Hessian of BFGS)."""
     along = dot(step, change)
     if along <= 1e-14 * norm(step) * norm(change):
@@ -126,7 +137,7 @@ def updated(
     ]
 
 
-def identity(size: int, scale: float) -> list[list[float]]:
+def identity(size: int, scale: float) -> Matrix:
     """Give a diagonal matrix."""
     return [[scale if i == j else 0.0 for j in range(size)] for i in range(size)]
 

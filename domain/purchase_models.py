@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from domain.beta_geometric import BgNbd, MbgNbd
 from domain.contract_retention import ShiftedBetaGeometric
 from domain.gamma_gamma import GammaGamma, Spend, together
-from domain.numerics import Minimum, minimise_positive
+from domain.numerics import Matrix, Minimum, minimise_positive
 from domain.pareto_nbd import ParetoNbd
 from domain.purchase_history import Grouped, History, customers_in, thinned
 from domain.rejected import Rejected
@@ -23,7 +23,8 @@ REPEATERS_MIN = 30
 """Fewer say nothing about how customers differ."""
 
 THINNED_FROM, THINNED_TO = 500, 8
-"""From so many rows on, every eighth row alone leads near the parameters at an eighth the cost."""
+"""From so many rows on, every eighth row alone is searched first, at an eighth of the cost: it
+leads near the parameters and tells how the likelihood bends there."""
 
 PARAMETER_RANGE = (1e-4, 1e5)
 """A parameter that runs away means that the data do not determine it."""
@@ -112,8 +113,10 @@ def fit_purchases(name: str, groups: Grouped) -> Fit:
     start = astuple(kind.start(weeks))
     if sum(map(len, groups.values())) >= THINNED_FROM:
         nearby = likeliest(kind, thinned(groups, THINNED_TO), start)
-        start = nearby.point if nearby.converged else start
-    found = likeliest(kind, groups, start)
+        bent = [[each / THINNED_TO for each in row] for row in nearby.curvature]
+        found = likeliest(kind, groups, nearby.point, bent)
+    else:
+        found = likeliest(kind, groups, start)
     fit = accepted(name, found, customers)
     ratio = repeats_ratio(kind(*fit.parameters), groups)
     if not 1 / REPEATS_RATIO_MAX <= ratio <= REPEATS_RATIO_MAX:
@@ -187,13 +190,17 @@ def fit_retention(survivors: Sequence[int]) -> Fit:
 
 
 def likeliest(
-    kind: type[BgNbd | MbgNbd | ParetoNbd], groups: Grouped, start: Sequence[float]
+    kind: type[BgNbd | MbgNbd | ParetoNbd],
+    groups: Grouped,
+    start: Sequence[float],
+    curvature: Matrix | None = None,
 ) -> Minimum:
     """Search for the most likely parameters of a purchase model."""
     return minimise_positive(
         lambda at: -kind(*at).log_likelihood(groups),
         start,
         lambda at: [-each for each in kind(*at).slope(groups)],
+        curvature,
     )
 
 
