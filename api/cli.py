@@ -10,7 +10,15 @@ from typing import NoReturn
 
 import typer
 
-from api import cli_kafka, cli_keys, cli_look, cli_refused, cli_run, cli_set_up
+from api import (
+    cli_kafka,
+    cli_keys,
+    cli_look,
+    cli_refused,
+    cli_retention,
+    cli_run,
+    cli_set_up,
+)
 from api.cli_common import FAILED, UNREACHABLE, Fault
 
 app = typer.Typer(
@@ -43,6 +51,7 @@ GROUPS = {
     "pipelines": cli_set_up.pipelines,
     "keys": cli_keys.keys,
     "topics": cli_kafka.topics,
+    "retention": cli_retention.retention,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)

@@ -105,6 +105,7 @@ def level(runtime: Runtime) -> None:
     sequencing = Sequencing(runtime.pool, holder="churn-report", seconds=600)
     while sequencing.run_once():
         pass
+    sequencing.give_up()
     for name in ("customer_features", "save_queue"):
         while advance(runtime.events, runtime.tables[name]):
             pass
@@ -334,6 +335,7 @@ def alerts(runtime: Runtime, out: Path) -> None:
     """Raise the alerts of the 39th week, and let the future settle them."""
     raised = [v for v in raise_alerts(look(runtime, CUT)) if v.status == "accepted"]
     level(runtime)
+    assert len(rows(runtime, save_queue.OPEN)) == len(raised)
     queue = rows(runtime, save_queue.QUEUE, at=CUT + timedelta(days=1), agent=None, limit=5)
     print(f"\nAlerts: {len(raised)} raised as of {CUT.date()}; first of the queue:")
     for row in queue:

@@ -1,9 +1,9 @@
 """Reads what keeping customers needs from the store: the policy, the fitted models, open alerts."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 from commands.command import organisation
 from domain.events import Event
@@ -67,3 +67,9 @@ def open_alerts(pool: Pool, tenant: str) -> list[OpenAlert]:
     """Give the alerts that wait for their outcome."""
     with pool.connection() as conn, conn.cursor(row_factory=class_row(OpenAlert)) as cursor:
         return cursor.execute(OPEN, {"tenant": tenant}).fetchall()
+
+
+def rows(pool: Pool, query: str, tenant: str, **asked: object) -> list[dict[str, Any]]:
+    """Ask one of the queries of the save queue."""
+    with pool.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, {"tenant": tenant, **asked}).fetchall()
