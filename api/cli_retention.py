@@ -142,7 +142,7 @@ def queue(
         found = rows(sweep.runtime.pool, QUEUE, sweep.who.tenant, **asked)
     shown = [
         {
-            "alert": row["key"],
+            "alert": row["alert"],
             "customer": row["customer"],
             "at risk": row["value_at_risk"],
             "score": row["score"],

@@ -105,7 +105,7 @@ def level(runtime: Runtime) -> None:
     sequencing = Sequencing(runtime.pool, holder="churn-report", seconds=600)
     while sequencing.run_once():
         pass
-    sequencing.give_up()
+    sequencing.lease.give_up()
     for name in ("customer_features", "save_queue"):
         while advance(runtime.events, runtime.tables[name]):
             pass

@@ -169,17 +169,17 @@ def settle_alerts(sweep: Sweep) -> list[Verdict]:
     tenant, pool = sweep.who.tenant, sweep.runtime.pool
     rows = standing(dict(rows_as_of(pool, tenant, sweep.effective_at, sweep.recorded_at)))
     settling: list[tuple[str, Command]] = []
-    for alert in open_alerts(pool, tenant):
-        days = rows[alert.customer]["purchase_days"] if alert.customer in rows else {}
-        bought = first_purchase(days, alert.assessed_at)
-        if bought is not None and bought <= alert.watch_until:
+    for each in open_alerts(pool, tenant):
+        days = rows[each.customer]["purchase_days"] if each.customer in rows else {}
+        bought = first_purchase(days, each.assessed_at)
+        if bought is not None and bought <= each.watch_until:
             proof = {"proof": "purchase", "proven_at": bought}
-        elif sweep.effective_at >= alert.watch_until:
-            proof = {"proof": "silence", "proven_at": alert.watch_until}
+        elif sweep.effective_at >= each.watch_until:
+            proof = {"proof": "silence", "proven_at": each.watch_until}
         else:
             continue
-        asked = {"customer": alert.customer, "alert": alert.key, **proof}
-        settling.append((alert.key, SettleChurnAlert.model_validate(asked)))
+        asked = {"customer": each.customer, "alert": each.alert, **proof}
+        settling.append((each.alert, SettleChurnAlert.model_validate(asked)))
     return sweep.ask(settling)
 
 

@@ -29,7 +29,7 @@ class Held(NamedTuple):
 class OpenAlert(NamedTuple):
     """An alert that waits for its outcome."""
 
-    key: str
+    alert: str
     customer: str
     assessed_at: datetime
     watch_until: datetime

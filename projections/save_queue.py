@@ -1,8 +1,10 @@
 """Whom does the save team have to look after, by what is at stake, and what came of it?
 
-One row per churn alert, from the first suspicion to the exit interview.
+One row per customer about whom there was an alert: the newest one, and those before in `past`. A
+customer has at most one open alert, so the row is the place in the queue.
 """
 
+from datetime import datetime
 from typing import Any
 
 from domain.catalogue import RETENTION, names
@@ -16,45 +18,42 @@ from domain.churn_alert import (
     ChurnAlertsSuppressed,
     ExitInterviewHeld,
 )
-from domain.events import Event, Recorded
-from projections.projection import Column, Projection, Row
+from domain.events import Recorded
+from projections.projection import Column, Projection, Row, by_stream
 
-
-def by_alert(recorded: Recorded[Event]) -> str:
-    """One row per churn alert."""
-    return str(getattr(recorded.event, "alert", recorded.stream))
-
+ALERT = {
+    "alert": Column("uuid"),
+    "customer": Column("uuid"),
+    "rule": Column("text"),
+    "policy_version": Column("int"),
+    "segment": Column("text"),
+    "score": Column("int"),
+    "basis": Column("text"),
+    "reasons": Column("jsonb", []),
+    "value_at_risk": Column("bigint", 0),
+    "currency": Column("text"),
+    "assessed_at": Column("timestamptz"),
+    "raised_at": Column("timestamptz"),
+    "due_at": Column("timestamptz"),
+    "watch_until": Column("timestamptz"),
+    "agent": Column("text"),
+    "team": Column("text"),
+    "play": Column("text"),
+    "play_at": Column("timestamptz"),
+    "reviewed_by": Column("text"),
+    "upheld": Column("boolean"),
+    "outcome": Column("text"),
+    "proof": Column("text"),
+    "proven_at": Column("timestamptz"),
+    "answers": Column("jsonb"),
+}
 
 save_queue = Projection(
     name="save_queue",
     version=1,
     question="Whom does the save team have to look after, by what is at stake; what came of it?",
-    key=by_alert,
-    columns={
-        "customer": Column("uuid"),
-        "rule": Column("text"),
-        "policy_version": Column("int"),
-        "segment": Column("text"),
-        "score": Column("int"),
-        "basis": Column("text"),
-        "reasons": Column("jsonb", []),
-        "value_at_risk": Column("bigint", 0),
-        "currency": Column("text"),
-        "assessed_at": Column("timestamptz"),
-        "raised_at": Column("timestamptz"),
-        "due_at": Column("timestamptz"),
-        "watch_until": Column("timestamptz"),
-        "agent": Column("text"),
-        "team": Column("text"),
-        "play": Column("text"),
-        "play_at": Column("timestamptz"),
-        "reviewed_by": Column("text"),
-        "upheld": Column("boolean"),
-        "outcome": Column("text"),
-        "proof": Column("text"),
-        "proven_at": Column("timestamptz"),
-        "answers": Column("jsonb"),
-    },
+    key=by_stream,
+    columns={**ALERT, "past": Column("jsonb", [])},
     indexes=("tenant, outcome, value_at_risk DESC", "tenant, customer"),
     ignores=names("customer.", "lead.", "case.", "interaction.")
     | names(*(prefix for prefix in RETENTION if prefix != "churn_alert."))
@@ -64,8 +63,11 @@ save_queue = Projection(
 
 @save_queue.on(ChurnAlertRaised)
 def raised(row: Row, event: ChurnAlertRaised, recorded: Recorded[Any]) -> Row:
-    at_risk = event.value_at_risk
-    return row | {
+    at_risk, new = event.value_at_risk, {name: column.new for name, column in ALERT.items()}
+    before = [] if row["alert"] is None else [{name: plain(row[name]) for name in ALERT}]
+    return new | {
+        "past": [*row["past"], *before],
+        "alert": event.alert,
         "customer": event.customer,
         "rule": event.rule,
         "policy_version": event.policy_version,
@@ -104,7 +106,17 @@ def settled(row: Row, event: ChurnAlertSettled, _: Recorded[Any]) -> Row:
 
 @save_queue.on(ExitInterviewHeld)
 def exit_interview_held(row: Row, event: ExitInterviewHeld, _: Recorded[Any]) -> Row:
-    return row | {"answers": event.answers}
+    """A customer may tell why long after, when another alert is raised already."""
+    if event.alert == row["alert"]:
+        return row | {"answers": event.answers}
+    told = {"answers": event.answers}
+    past = [one | told if one["alert"] == event.alert else one for one in row["past"]]
+    return row | {"past": past}
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - a value of any column
+    """Write an instant as JSON does."""
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 # ---- Reading -------------------------------------------------------------------------------------
@@ -113,16 +125,28 @@ QUEUE = """
 SELECT *, due_at < %(at)s::timestamptz AS overdue FROM read.save_queue
 WHERE tenant = %(tenant)s AND outcome IS NULL
   AND (%(agent)s::text IS NULL OR agent = %(agent)s)
-ORDER BY value_at_risk DESC, score DESC, key LIMIT %(limit)s
+ORDER BY value_at_risk DESC, score DESC, customer LIMIT %(limit)s
 """
 """What is open, most at stake first."""
 
 OPEN = """
-SELECT key, customer, assessed_at, watch_until FROM read.save_queue
-WHERE tenant = %(tenant)s AND outcome IS NULL ORDER BY key
+SELECT alert, customer, assessed_at, watch_until FROM read.save_queue
+WHERE tenant = %(tenant)s AND outcome IS NULL ORDER BY alert
 """
 
-BY_PLAY = """
+ALERTS = f"""
+WITH alerts AS (
+    SELECT {", ".join(ALERT)} FROM read.save_queue WHERE tenant = %(tenant)s
+    UNION ALL
+    SELECT p.* FROM read.save_queue, jsonb_to_recordset(past)
+        AS p ({", ".join(f"{name} {column.type}" for name, column in ALERT.items())})
+    WHERE tenant = %(tenant)s
+)
+"""
+"""All alerts there ever were."""
+
+BY_PLAY = f"""
+{ALERTS}
 SELECT coalesce(play, 'none') AS play, count(*) AS settled,
        count(*) FILTER (WHERE outcome = 'saved') AS saved,
        count(*) FILTER (WHERE outcome = 'lost') AS lost,
@@ -131,32 +155,35 @@ SELECT coalesce(play, 'none') AS play, count(*) AS settled,
        round(100.0 * count(*) FILTER (WHERE outcome = 'saved')
            / nullif(count(*) FILTER (WHERE outcome IN ('saved', 'lost')), 0), 1)::float8
            AS save_rate_percent
-FROM read.save_queue WHERE tenant = %(tenant)s AND outcome IS NOT NULL
+FROM alerts WHERE outcome IS NOT NULL
 GROUP BY 1 ORDER BY 1
 """
 
-PRECISION = """
+PRECISION = f"""
+{ALERTS}
 SELECT rule, basis, count(*) AS settled,
        round(100.0 * count(*) FILTER (WHERE outcome = 'lost')
            / nullif(count(*) FILTER (WHERE play IS NULL OR play = 'none'), 0), 1)::float8
            AS lost_of_untreated_percent,
        round(avg(extract(epoch FROM watch_until - assessed_at) / 86400)
            FILTER (WHERE outcome = 'lost'), 1)::float8 AS mean_lead_days
-FROM read.save_queue WHERE tenant = %(tenant)s AND outcome IN ('saved', 'lost', 'false_alarm')
+FROM alerts WHERE outcome IN ('saved', 'lost', 'false_alarm')
 GROUP BY rule, basis ORDER BY rule, basis
 """
 """Precision can only be told of alerts that nobody acted on: a save hides what would have been."""
 
-DEFECTIONS = """
+DEFECTIONS = f"""
+{ALERTS}
 SELECT date_trunc('month', proven_at)::date::text AS month, coalesce(segment, '') AS segment,
        count(*) AS lost, sum(value_at_risk)::bigint AS value_lost, currency,
-       coalesce(jsonb_object_agg(driver, times) FILTER (WHERE driver IS NOT NULL), '{}') AS drivers
+       coalesce(jsonb_object_agg(driver, times) FILTER (WHERE driver IS NOT NULL), '{{}}')
+           AS drivers
 FROM (
     SELECT q.*, d.driver, count(*) OVER (
         PARTITION BY date_trunc('month', proven_at), segment, currency, d.driver) AS times
-    FROM read.save_queue q
+    FROM alerts q
     LEFT JOIN LATERAL (SELECT q.answers ->> 'main_reason' AS driver) d ON true
-    WHERE tenant = %(tenant)s AND outcome = 'lost'
+    WHERE outcome = 'lost'
 ) AS left_us
 GROUP BY 1, 2, currency ORDER BY 1, 2, currency
 """

@@ -117,7 +117,7 @@ def test_an_alert_lives_from_suspicion_to_outcome(
     )
 
     saved, comes_by_itself, *others = queue
-    about_saved = {"customer": str(saved["customer"]), "alert": str(saved["key"])}
+    about_saved = {"customer": str(saved["customer"]), "alert": str(saved["alert"])}
     assert ask(fitted, "churn_alert.assign", **about_saved, agent="kim").status == "accepted"
     assert ask(fitted, "churn_alert.choose_play", 275, **about_saved, play="call").status == (
         "accepted"
@@ -141,7 +141,7 @@ def test_an_alert_lives_from_suspicion_to_outcome(
     assert set(outcomes.values()) == {("lost", "silence", BEGIN + timedelta(days=270 + 26 * 7))}
     assert len(outcomes) == len(others)
 
-    interview = {"customer": str(others[0]["customer"]), "alert": str(others[0]["key"])}
+    interview = {"customer": str(others[0]["customer"]), "alert": str(others[0]["alert"])}
     told = ask(
         fitted, "churn_alert.hold_exit_interview", **interview,
         answers={"main_reason": "price"}, words={"main_reason": "Cheaper elsewhere."},
