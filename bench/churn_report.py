@@ -30,7 +30,7 @@ from consumers.follow import advance
 from consumers.retention import Sweep, fit, raise_alerts, settle_alerts
 from domain.beta_geometric import BgNbd
 from domain.cohorts import cohorts
-from domain.contract_retention import ShiftedBetaGeometric
+from domain.contract_retention import ShiftedBetaGeometric, cohort
 from domain.customer_features import Features
 from domain.gamma_gamma import usable
 from domain.purchase_history import History, grouped
@@ -145,7 +145,7 @@ def published(runtime: Runtime, customers: Sequence[Features]) -> bool:
     for name, expected, got in zip("pqγ", (6.25, 3.74, 15.44), spend.parameters, strict=True):
         lines.append(Line(f"gamma_gamma {name}", expected, got, 0.01))
     for survivors, alpha, beta, likelihood in CONTRACTS:
-        curve = fit_retention(survivors)
+        curve = fit_retention(cohort(survivors))
         for name, expected, got in zip("αβ", (alpha, beta), curve.parameters, strict=True):
             lines.append(Line(f"{ShiftedBetaGeometric.name} {name}", expected, got, 0.0005))
         lines.append(Line("sbg log-likelihood", likelihood, curve.log_likelihood, 0.05))
@@ -367,12 +367,12 @@ def retention_by_cohort(runtime: Runtime, out: Path) -> None:
     )
     print("\nRetention by month of the first purchase (share who bought, months after)")
     lines = {}
-    for cohort in cohorts(days, cdnow.END):
-        shares = [count / cohort.customers for count in cohort.active]
+    for month in cohorts(days, cdnow.END):
+        shares = [count / month.customers for count in month.active]
         print(
-            f"  {cohort.month} {cohort.customers:6} " + " ".join(f"{s:4.0%}" for s in shares[:18])
+            f"  {month.month} {month.customers:6} " + " ".join(f"{s:4.0%}" for s in shares[:18])
         )
-        lines[cohort.month] = list(enumerate(shares))[1:]
+        lines[month.month] = list(enumerate(shares))[1:]
     drawn = line_chart("Share who bought again", lines, "months after the first", "share")
     (out / "cohorts.svg").write_text(drawn)
 

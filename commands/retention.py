@@ -1,11 +1,12 @@
 """What can be asked about keeping customers: models to fit, rules to set, segments to assign."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from commands.command import Change, Command, CustomerIdRef, Reader
 from domain import retention_policy, segment, value_model
+from domain.contract_retention import Contracts
 from domain.gamma_gamma import Spend, usable
 from domain.purchase_history import History, regrouped
 from domain.purchase_models import (
@@ -70,15 +71,22 @@ class Silences(Data):
         return fit_silence([Seen(*each) for each in self.seen], self.seen_share, self.asked_share)
 
 
-class Survivors(Data):
-    """The size of a cohort of contracts at first and after each period."""
+class Renewals(Data):
+    """How many contracts ended after 0, 1, 2 … renewals, and how many go on with as many."""
 
     model: Literal["sbg"]
-    survivors: tuple[Count, ...]
+    ended: tuple[Count, ...]
+    going_on: tuple[Count, ...]
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> Self:
+        if len(self.ended) != len(self.going_on):
+            raise ValueError("ended and going_on must be of one length")
+        return self
 
     def fit(self) -> Fit:
         """Find the most likely parameters. Raises `Rejected` for a poor fit."""
-        return fit_retention(self.survivors)
+        return fit_retention(Contracts(self.ended, self.going_on))
 
 
 class FitValueModel(Command, name="value_model.fit", publishes="value_model.fitted.v1"):
@@ -86,7 +94,7 @@ class FitValueModel(Command, name="value_model.fit", publishes="value_model.fitt
 
     data_from: Instant
     data_until: Instant
-    data: Annotated[Purchases | Spending | Silences | Survivors, Field(discriminator="model")]
+    data: Annotated[Purchases | Spending | Silences | Renewals, Field(discriminator="model")]
 
     def decide(self, the: Reader) -> list[Change]:
         """Fit, and keep the fit unless it is what is known already."""
@@ -106,7 +114,7 @@ class FitValueModel(Command, name="value_model.fit", publishes="value_model.fitt
         return [(place, value_model.fit(known, fitted))]
 
 
-def model_name(data: Purchases | Spending | Silences | Survivors) -> str:
+def model_name(data: Purchases | Spending | Silences | Renewals) -> str:
     """Name the model that a fit belongs to: what people spend is told apart by currency."""
     return f"{data.model}.{data.currency}" if isinstance(data, Spending) else data.model
 

@@ -17,14 +17,16 @@ from commands.command import Command
 from commands.customers import AssignTier
 from commands.execute import execute
 from commands.ports import Request, Verdict, Who
-from commands.retention import AssignSegment, FitValueModel, Purchases, Silences, Spending
+from commands.retention import AssignSegment, FitValueModel, Purchases, Renewals, Silences, Spending
+from domain.contract_retention import counted
 from domain.customer_features import Features
 from domain.gamma_gamma import usable
 from domain.grouping import Move, moves
 from domain.purchase_history import History, grouped
 from domain.purchase_models import PurchaseModel, named, purchase_model
 from domain.rejected import Rejected
-from domain.retention import Candidate, Models, candidates, known, models
+from domain.retention import Candidate, Models, candidates, contracts_with, known, models
+from domain.retention_policy import RetentionPolicy
 from domain.values import Money
 from infra.customer_features import rows_as_of
 from infra.retention import Held, fits_of, open_alerts, policy_of
@@ -85,10 +87,11 @@ def fit(sweep: Sweep, data_from: datetime) -> list[Verdict]:
     alike = [(x, a.recency, a.age, a.customers) for x, rows in groups.items() for a in rows]
     spends = [each.spend[policy.currency] for each in customers if policy.currency in each.spend]
     purchases = Purchases(model=policy.model, histories=tuple(alike))
-    data: list[Purchases | Spending | Silences] = [
+    data: list[Purchases | Spending | Silences | Renewals] = [
         purchases,
         Spending(model="gamma_gamma", currency=policy.currency, spends=tuple(usable(spends))),
         *silences(sweep, data_from, customers, purchases),
+        *renewals(policy, customers),
     ]
     until = sweep.effective_at
     return sweep.ask(
@@ -129,6 +132,14 @@ def silences(
             asked_share=silent_share(model, histories, float(policy.horizon_weeks)),
         )
     ]
+
+
+def renewals(policy: RetentionPolicy, customers: Iterable[Features]) -> list[Renewals]:
+    """Count who renewed contracts how often, where there are contracts."""
+    if policy.contract is None:
+        return []
+    found = counted(contract for each in customers for contract in contracts_with(policy, each))
+    return [Renewals(model="sbg", ended=tuple(found.ended), going_on=tuple(found.going_on))]
 
 
 def silent_share(model: PurchaseModel, histories: Sequence[History], weeks: float) -> float:

@@ -1,7 +1,7 @@
 """What is known of a customer as of an instant, in numbers that rules and models can work with."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 from domain.gamma_gamma import Spend
@@ -22,6 +22,8 @@ class Features(NamedTuple):
     """What was paid in all, less what was paid back, in minor units by currency."""
     spend: Mapping[str, Spend] = {}
     """Repeat purchases and their mean amount in minor units, by currency."""
+    products: Mapping[str, Mapping[date, Mapping[str, int]]] = {}
+    """What was paid for each product that has a name, by day and currency."""
     purchases: int = 0
     """Days with a purchase."""
     purchase_silence_days: float | None = None
@@ -42,6 +44,8 @@ class Features(NamedTuple):
     satisfaction_trend: float | None = None
     """The last grade against the mean of those before."""
     open_cases: int = 0
+    breached_clocks: int = 0
+    """Promises that we broke: clocks of the customer's cases that ran out."""
     escalations: int = 0
     downgrades: int = 0
     cancellations: int = 0
@@ -80,6 +84,7 @@ NUMBERS = frozenset(
         "satisfaction",
         "satisfaction_trend",
         "open_cases",
+        "breached_clocks",
         "escalations",
         "downgrades",
         "cancellations",

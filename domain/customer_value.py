@@ -1,13 +1,17 @@
 """What a customer is worth, and how much of that is at risk, by a fitted model."""
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import NamedTuple
 
 from domain.assessment import Assessment, assessment, rounded
+from domain.contract_retention import Contract, ShiftedBetaGeometric
 from domain.customer_features import Features, number
 from domain.gamma_gamma import GammaGamma
 from domain.purchase_history import DAYS_A_WEEK
 from domain.purchase_models import PurchaseModel, lifetime_value
+
+DAYS_A_YEAR = 365.25
 
 
 class Valuation(NamedTuple):
@@ -102,6 +106,39 @@ def quintiles(values: Mapping[str, float]) -> dict[str, int]:
     return {name: 1 + 5 * below[value] // len(values) for name, value in values.items()}
 
 
+class ContractWorth(NamedTuple):
+    """What a contract that goes on is worth; the amount in minor units."""
+
+    renewals: int
+    p_renew: float
+    """How likely it is renewed at the end of its period."""
+    contract_value: int
+    """What the periods to come pay, discounted, without end."""
+
+
+def contract_worth(
+    paid: Mapping[date, int],
+    contract: Contract,
+    by: ShiftedBetaGeometric,
+    period_days: int,
+    yearly_discount: float,
+) -> ContractWorth:
+    """Value a contract by how often it was renewed; a period pays what the last one did."""
+    rate = (1.0 + yearly_discount) ** (period_days / DAYS_A_YEAR) - 1.0
+    periods = by.residual_periods(contract.renewals, rate)
+    return ContractWorth(
+        contract.renewals,
+        by.retention(contract.renewals + 1),
+        rounded(paid[max(paid)] * periods),
+    )
+
+
+def profit(features: Features, currency: str, margin_percent: float, contact_cost: int) -> float:
+    """Give what was earned on a customer, less what its contacts cost, in minor units."""
+    earned = features.spent.get(currency, 0) * margin_percent / 100.0
+    return earned - features.contacts * contact_cost
+
+
 def extra(value: Worth | None, grades: Rfm | None) -> dict[str, float]:
     """Give what rules may ask of a customer beyond its features, by name."""
     told: dict[str, float] = {}
@@ -114,6 +151,8 @@ def extra(value: Worth | None, grades: Rfm | None) -> dict[str, float]:
 
 VALUES = ("p_alive", "p_silent", "expected_purchases", "lifetime_value", "value_at_risk")
 RFM_VALUES = tuple(f"rfm_{name}" for name in Rfm._fields)
+MORE_VALUES = frozenset({*VALUES, *RFM_VALUES, *ContractWorth._fields, "profit"})
+"""What rules may ask beyond the features themselves."""
 
 
 class Member(NamedTuple):
@@ -124,6 +163,6 @@ class Member(NamedTuple):
 
     def number(self, name: str) -> float | None:
         """Give a number by its name; None when it cannot be told of this customer."""
-        if name in VALUES or name in RFM_VALUES:
+        if name in MORE_VALUES:
             return self.extra.get(name)
         return number(self.features, name)

@@ -5,12 +5,11 @@ Deterministic: the order in which customers come does not matter, and sums are e
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields
-from itertools import pairwise
 from math import fsum
 from typing import NamedTuple, Protocol
 
 from domain.beta_geometric import BgNbd, MbgNbd
-from domain.contract_retention import ShiftedBetaGeometric
+from domain.contract_retention import Contracts, ShiftedBetaGeometric, observed_survival
 from domain.gamma_gamma import GammaGamma, Spend, together
 from domain.numerics import Matrix, Minimum, minimise_positive
 from domain.pareto_nbd import ParetoNbd
@@ -167,20 +166,21 @@ def fit_silence(seen: Sequence[Seen], seen_share: float, asked_share: float) -> 
     return Fit(name, parameters, found.log_likelihood, len(seen), found.steps, diagnostics)
 
 
-def fit_retention(survivors: Sequence[int]) -> Fit:
-    """Fit who renews contracts, from a cohort's size at first and after each period."""
-    if len(survivors) < 3 or any(b > a for a, b in pairwise(survivors)):
+def fit_retention(contracts: Contracts) -> Fit:
+    """Fit who renews contracts. Raises `Rejected` when the curve is far from what happened."""
+    must_be_many(contracts.all, CUSTOMERS_MIN, "contracts")
+    survival = observed_survival(contracts)
+    if len(survival) < 3 or min(contracts.ended) < 0:
         raise Rejected(
             "value_model.poor_fit",
-            "A retention curve needs a cohort's size after two periods or more, never rising.",
+            "A retention curve needs contracts over two periods or more, never rising in number.",
         )
-    must_be_many(survivors[0], CUSTOMERS_MIN, "customers in the cohort")
     found = minimise_positive(
-        lambda at: -ShiftedBetaGeometric(*at).log_likelihood(survivors), (1.0, 1.0)
+        lambda at: -ShiftedBetaGeometric(*at).log_likelihood(contracts), (1.0, 1.0)
     )
-    fit = accepted(ShiftedBetaGeometric.name, found, survivors[0])
+    fit = accepted(ShiftedBetaGeometric.name, found, contracts.all)
     curve = ShiftedBetaGeometric(*fit.parameters)
-    gap = max(abs(curve.survival(t) - n / survivors[0]) for t, n in enumerate(survivors))
+    gap = max(abs(curve.survival(t) - share) for t, share in enumerate(survival))
     if gap > SURVIVAL_GAP_MAX:
         raise Rejected(
             "value_model.poor_fit",

@@ -4,8 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from domain.assessment import Assessment
+from domain.contract_retention import Contract, ShiftedBetaGeometric, contracts_of
 from domain.customer_features import Features
-from domain.customer_value import Member, Valuation, Worth, extra, purchase_risk, rfm, worth
+from domain.customer_value import (
+    Member,
+    Valuation,
+    Worth,
+    contract_worth,
+    extra,
+    profit,
+    purchase_risk,
+    rfm,
+    worth,
+)
 from domain.gamma_gamma import GammaGamma
 from domain.grouping import belonging
 from domain.health import health_risk, scorecard_of
@@ -40,14 +51,18 @@ class Models(NamedTuple):
     purchases: Valuation | None = None
     silence: SilenceModel | None = None
     silence_version: int = 0
+    contracts: ShiftedBetaGeometric | None = None
 
 
 def models(policy: RetentionPolicy, fits: Mapping[str, ValueModelFitted]) -> Models:
     """Make the models of their fits."""
-    silence = fits.get(SilenceModel.name)
-    if silence is None:
-        return Models(valuation(policy, fits))
-    return Models(valuation(policy, fits), SilenceModel(**silence.parameters), silence.version)
+    silence, contracts = fits.get(SilenceModel.name), fits.get(ShiftedBetaGeometric.name)
+    return Models(
+        purchases=valuation(policy, fits),
+        silence=SilenceModel(**silence.parameters) if silence else None,
+        silence_version=silence.version if silence else 0,
+        contracts=ShiftedBetaGeometric(**contracts.parameters) if contracts else None,
+    )
 
 
 def valuation(policy: RetentionPolicy, fits: Mapping[str, ValueModelFitted]) -> Valuation | None:
@@ -72,11 +87,41 @@ def known(policy: RetentionPolicy, by: Models, customers: Sequence[Features]) ->
         f.customer: None if by.purchases is None else worth(f, by.purchases) for f in customers
     }
     grades = rfm(customers, policy.currency)
-    members = [Member(f, extra(values[f.customer], grades.get(f.customer))) for f in customers]
+    members = [
+        Member(
+            f,
+            extra(values[f.customer], grades.get(f.customer))
+            | contract_values(policy, by, f)
+            | {"profit": profit(f, policy.currency, policy.margin_percent, policy.contact_cost)},
+        )
+        for f in customers
+    ]
     segments = belonging(policy.segments, members) if policy.segments is not None else {}
     return [
         Known(m, values[m.features.customer], segments.get(m.features.customer)) for m in members
     ]
+
+
+def contracts_with(policy: RetentionPolicy, features: Features) -> list[Contract]:
+    """Give the contracts that there ever were with a customer, the newest one last."""
+    terms = policy.contract
+    if terms is None:
+        return []
+    paid = features.products.get(terms.product, {})
+    return contracts_of(paid, features.at.date(), terms.period_days, terms.grace_days)
+
+
+def contract_values(policy: RetentionPolicy, by: Models, features: Features) -> dict[str, float]:
+    """Value the contract that goes on with a customer, if there is one."""
+    terms, contracts = policy.contract, contracts_with(policy, features)
+    if terms is None or by.contracts is None or not contracts or contracts[-1].ended:
+        return {}
+    amounts = {
+        day: paid.get(policy.currency, 0) for day, paid in features.products[terms.product].items()
+    }
+    discount = policy.yearly_discount_percent / 100.0
+    found = contract_worth(amounts, contracts[-1], by.contracts, terms.period_days, discount)
+    return {name: float(value) for name, value in found._asdict().items()}
 
 
 def candidates(

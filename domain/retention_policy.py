@@ -18,12 +18,12 @@ from pydantic import (
 )
 
 from domain.customer_features import NUMBERS
-from domain.customer_value import RFM_VALUES, VALUES
+from domain.customer_value import MORE_VALUES
 from domain.events import Event
 from domain.purchase_history import History
 from domain.values import Label, Percent
 
-FEATURES = NUMBERS | {*History._fields, *VALUES, *RFM_VALUES}
+FEATURES = NUMBERS | {*History._fields, *MORE_VALUES}
 
 
 def known(name: str) -> str:
@@ -119,6 +119,14 @@ class AlertRule(Data):
     """In minor units of the policy's currency; below it nobody is bothered."""
 
 
+class ContractTerms(Data):
+    """What a contract is sold as, and how often it is paid."""
+
+    product: Label
+    period_days: Annotated[int, Field(ge=1, le=3660)]
+    grace_days: Annotated[int, Field(ge=0, le=3660)] = 14
+
+
 class RetentionPolicy(Data):
     """All of it. BG/NBD is not offered: it is certain of everybody who bought once."""
 
@@ -126,6 +134,11 @@ class RetentionPolicy(Data):
     model: Literal["mbg_nbd", "pareto_nbd"] = "mbg_nbd"
     horizon_weeks: Annotated[int, Field(ge=1, le=520)] = 39
     yearly_discount_percent: Annotated[float, Field(ge=0, le=100)] = 10.0
+    contract: ContractTerms | None = None
+    """None where nothing is sold by contract."""
+    margin_percent: Annotated[float, Field(ge=0, le=100)] = 100.0
+    contact_cost: Annotated[int, Field(ge=0, le=10**9)] = 0
+    """In minor units: what a contact of a customer costs us. Both make the feature `profit`."""
     tiers: Grouping | None = None
     segments: Grouping | None = None
     scorecards: tuple[Scorecard, ...] = ()

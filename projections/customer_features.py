@@ -17,7 +17,7 @@ from domain.case import (
     CaseResolved,
     CustomerWrote,
 )
-from domain.catalogue import RETENTION, names
+from domain.catalogue import EVENTS, RETENTION, names
 from domain.customer import (
     SCORES,
     STAGES,
@@ -45,6 +45,12 @@ from projections.projection import Column, Projection, Row, by_customer
 COMPLAINT, DOWNGRADE, CANCELLATION = "complaint", "downgrade", "cancellation"
 """The kinds of interactions, and the category of cases, that are read as signs."""
 
+BREACH = "case.mark_reached.v1"
+"""What tells that a clock of a case went beyond a mark, one of which is its end."""
+
+Amounts = Mapping[str, int]
+"""Amounts in minor units, by currency."""
+
 RATINGS_KEPT = 12
 RECENT_DAYS = 90
 PURCHASE_TREND_DAYS = 182
@@ -52,7 +58,7 @@ CONTACT_TREND_WEEKS = 4
 
 HANDLED = {
     CaseOpened.name, CaseResolved.name, CaseClosed.name, CaseReopened.name, CaseEscalated.name,
-    CustomerWrote.name, CustomerRegistered.name, StageChanged.name, TierAssigned.name,
+    CustomerWrote.name, BREACH, CustomerRegistered.name, StageChanged.name, TierAssigned.name,
     ProfileChanged.name, SegmentAssigned.name,
     ConsentGranted.name, ConsentWithdrawn.name, CustomerMerged.name, CustomerUnmerged.name,
     PurchaseRecorded.name, SatisfactionRated.name, CustomerLinked.name, CustomerUnlinked.name,
@@ -70,6 +76,7 @@ customer_features = Projection(
         "segment": Column("text"),
         "merged_into": Column("uuid"),
         "purchase_days": Column("jsonb", {}),
+        "products": Column("jsonb", {}),
         "refunds": Column("jsonb", {}),
         "contact_weeks": Column("jsonb", {}),
         "first_contact_at": Column("timestamptz"),
@@ -77,6 +84,7 @@ customer_features = Projection(
         "complaint_days": Column("jsonb", {}),
         "ratings": Column("jsonb", []),
         "open_cases": Column("jsonb", []),
+        "breached_clocks": Column("bigint", 0),
         "escalations": Column("bigint", 0),
         "downgrades": Column("bigint", 0),
         "cancellations": Column("bigint", 0),
@@ -130,8 +138,13 @@ def purchase_recorded(row: Row, event: PurchaseRecorded, recorded: Recorded[Any]
     currency, amount = event.amount.currency, event.amount.amount
     if amount < 0:
         return row | {"refunds": plus(row["refunds"], currency, -amount)}
-    days, day = row["purchase_days"], recorded.time.date().isoformat()
-    return row | {"purchase_days": {**days, day: plus(days.get(day, {}), currency, amount)}}
+    day = recorded.time.date().isoformat()
+    changed: Row = {"purchase_days": paid(row["purchase_days"], day, currency, amount)}
+    if event.product is not None:
+        products = row["products"]
+        of_it = paid(products.get(event.product, {}), day, currency, amount)
+        changed["products"] = {**products, event.product: of_it}
+    return row | changed
 
 
 @customer_features.on(InteractionRecorded)
@@ -168,6 +181,14 @@ def case_ended(row: Row, _event: object, recorded: Recorded[Any]) -> Row:
 @customer_features.on(CaseEscalated)
 def case_escalated(row: Row, _event: CaseEscalated, _: Recorded[Any]) -> Row:
     return row | {"escalations": row["escalations"] + 1}
+
+
+def mark_reached(row: Row, event: Any, _: Recorded[Any]) -> Row:  # noqa: ANN401
+    return row | {"breached_clocks": row["breached_clocks"] + (event.mark == "breached")}
+
+
+if BREACH in EVENTS:  # clocks that reach marks are the affair of service levels
+    customer_features.handlers[BREACH] = mark_reached
 
 
 @customer_features.on(CustomerWrote)
@@ -226,6 +247,11 @@ def complaint(row: Row, recorded: Recorded[Any]) -> Row:
     return {"complaint_days": plus(row["complaint_days"], recorded.time.date().isoformat(), 1)}
 
 
+def paid(days: Mapping[str, Amounts], day: str, currency: str, amount: int) -> dict[str, Amounts]:
+    """Add an amount to those of its day."""
+    return {**days, day: plus(days.get(day, {}), currency, amount)}
+
+
 def plus(counts: Mapping[str, int], name: str, more: int) -> dict[str, int]:
     """Add to one of several counts."""
     return {**counts, name: counts.get(name, 0) + more}
@@ -266,13 +292,9 @@ def together(first: Row, rows: list[Row]) -> Row:
     """Show several rows that are the same customer as one."""
     if len(rows) == 1:
         return first
-    days: dict[str, dict[str, int]] = {}
-    for row in rows:
-        for day, paid in row["purchase_days"].items():
-            days[day] = total([days.get(day, {}), paid])
     firsts = [row["first_contact_at"] for row in rows if row["first_contact_at"] is not None]
     lasts = [row["last_contact_at"] for row in rows if row["last_contact_at"] is not None]
-    counts = ("escalations", "downgrades", "cancellations")
+    counts = ("breached_clocks", "escalations", "downgrades", "cancellations")
     sums = ("refunds", "contact_weeks", "complaint_days")
     lists = ("open_cases", "referrals", "ratings")
     return (
@@ -281,12 +303,25 @@ def together(first: Row, rows: list[Row]) -> Row:
         | {name: total([row[name] for row in rows]) for name in sums}
         | {name: sorted(each for row in rows for each in row[name]) for name in lists}
         | {
-            "purchase_days": days,
+            "purchase_days": all_days(row["purchase_days"] for row in rows),
+            "products": {
+                product: all_days(row["products"].get(product, {}) for row in rows)
+                for product in sorted({product for row in rows for product in row["products"]})
+            },
             "first_contact_at": min(firsts, default=None),
             "last_contact_at": max(lasts, default=None),
             "withdrawn": {consent: at for row in rows for consent, at in row["withdrawn"].items()},
         }
     )
+
+
+def all_days(each: Iterable[Mapping[str, Amounts]]) -> dict[str, Amounts]:
+    """Add up what was paid, day by day."""
+    days: dict[str, Amounts] = {}
+    for paid_then in each:
+        for day, amounts in paid_then.items():
+            days[day] = total([days.get(day, {}), amounts])
+    return days
 
 
 def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -300,7 +335,7 @@ def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 def features(customer: str, row: Row, at: datetime) -> Features:
     """Sum a row up as of an instant; the row must hold nothing that happened later."""
-    days = {date.fromisoformat(day): paid for day, paid in sorted(row["purchase_days"].items())}
+    days = by_day(row["purchase_days"])
     bought = history(days, at.date())
     spent = total([*days.values(), {name: -back for name, back in row["refunds"].items()}])
     contacts = sum(row["contact_weeks"].values())
@@ -317,6 +352,7 @@ def features(customer: str, row: Row, at: datetime) -> Features:
         history=bought,
         spent=spent,
         spend=spend(list(days.values())[1:]),
+        products={name: by_day(paid_then) for name, paid_then in row["products"].items()},
         purchases=len(days),
         purchase_silence_days=float((today - max(days)).days) if days else None,
         purchase_gap_days=(max(days) - min(days)).days / (len(days) - 1) if len(days) > 1 else None,
@@ -330,6 +366,7 @@ def features(customer: str, row: Row, at: datetime) -> Features:
         satisfaction=grades[-1] if grades else None,
         satisfaction_trend=grades[-1] - sum(before) / len(before) if before else None,
         open_cases=len(row["open_cases"]),
+        breached_clocks=row["breached_clocks"],
         escalations=row["escalations"],
         downgrades=row["downgrades"],
         cancellations=row["cancellations"],
@@ -338,13 +375,18 @@ def features(customer: str, row: Row, at: datetime) -> Features:
     )
 
 
-def spend(repeats: list[dict[str, int]]) -> dict[str, Spend]:
+def spend(repeats: list[Amounts]) -> dict[str, Spend]:
     """Give the number and the mean of repeat purchases by currency."""
     paid: dict[str, list[int]] = {}
     for day in repeats:
         for currency, amount in day.items():
             paid.setdefault(currency, []).append(amount)
     return {name: Spend(len(each), sum(each) / len(each)) for name, each in sorted(paid.items())}
+
+
+def by_day(days: Mapping[str, Amounts]) -> dict[date, Amounts]:
+    """Read the days on which something was paid, in order."""
+    return {date.fromisoformat(day): amounts for day, amounts in sorted(days.items())}
 
 
 def by_date(counts: Mapping[str, int]) -> dict[date, int]:

@@ -51,7 +51,12 @@ sales_pipeline = Projection(
         "decided_at": Column("timestamptz"),
     },
     indexes=("tenant, status, stage", "tenant, customer", "tenant, owner"),
-    ignores=names("customer.", "case.", "interaction.", *RETENTION),
+    ignores=names(
+        "customer.",
+        "case.",
+        "interaction.",
+        *RETENTION,
+    ),
 )
 
 

@@ -16,17 +16,24 @@ from pydantic.fields import FieldInfo
 
 from commands.cases import OpenCase
 from commands.catalogue import ALL
-from commands.churn_alerts import CHURN_ALERT_COMMANDS, RaiseChurnAlert
+from commands.churn_alerts import (
+    CHURN_ALERT_COMMANDS,
+    AssignChurnAlert,
+    ChoosePlay,
+    HoldExitInterview,
+    RaiseChurnAlert,
+    SettleChurnAlert,
+)
 from commands.command import ByEmail, ByExternalId, ByPhone, Command
 from commands.customers import RegisterCustomer
 from commands.leads import CaptureLead
 from commands.retention import (
     RETENTION_COMMANDS,
     Purchases,
+    Renewals,
     SetRetentionPolicy,
     Silences,
     Spending,
-    Survivors,
 )
 from domain.assessment import Assessment, Reason
 from domain.retention_policy import RetentionPolicy
@@ -63,7 +70,10 @@ MADE: dict[object, list[BaseModel]] = {
     Purchases: [Purchases(model="mbg_nbd", histories=((1, 2.0, 9.0, 3),))],
     Spending: [Spending(model="gamma_gamma", currency="EUR", spends=((2, 900.0),))],
     Silences: [Silences(model="silence", seen=(), seen_share=0.5, asked_share=0.5)],
-    Survivors: [Survivors(model="sbg", survivors=(1000, *then)) for then in [(631, 468), (1, 2)]],
+    Renewals: [
+        Renewals(model="sbg", ended=ended, going_on=(0, 0, 0, 382))
+        for ended in [(369, 163, 86, 0), (0, 900, 0, 0)]
+    ],
 }
 """Models whose fields depend on one another, and those that are long to compute with."""
 PROLOGUE = (
@@ -80,6 +90,23 @@ PROLOGUE = (
         assessed_at=NOON,
     ),
 )
+LOST = (
+    AssignChurnAlert(customer=UUIDS[0], alert=UUIDS[3], agent="kim"),
+    ChoosePlay(customer=UUIDS[0], alert=UUIDS[3], play="voucher", note="Zoë asked for one."),
+    SettleChurnAlert(
+        customer=UUIDS[0],
+        alert=UUIDS[3],
+        proof="silence",
+        proven_at=NOON + timedelta(weeks=520),
+    ),
+    HoldExitInterview(
+        customer=UUIDS[0],
+        alert=UUIDS[3],
+        answers={"main_reason": "price"},
+        words={"main_reason": "Zoë’s is cheaper."},
+    ),
+)
+"""How the alert of the prologue may end; too long a way to be walked at random."""
 
 
 def bounded(few: int) -> settings:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from commands.cases import NoteAgentAnswer, NoteCustomerMessage
 from commands.catalogue import ALL
-from commands.command import tenant_subject
+from commands.command import organisation
 from commands.customers import GrantConsent, RateSatisfaction, RecordPurchase, WithdrawConsent
 from commands.interactions import RecordInteraction
 from commands.session import AGGREGATES
@@ -78,7 +78,7 @@ def test_streams_have_no_gaps_and_are_about_one_customer_for_ever(world):
     for (_, stream), events in world.store.streams.items():
         assert [event.version for event in events] == list(range(1, len(events) + 1))
         assert len({event.subject for event in events}) == 1
-        if events[0].subject == tenant_subject(events[0].tenant):
+        if events[0].subject == organisation(events[0].tenant):
             continue
         subject = world.state(events[0].subject)
         assert type(subject).__name__ == "Customer"

@@ -2,7 +2,7 @@
 
 from hypothesis import given
 
-from commands.command import tenant_subject
+from commands.command import organisation
 from commands.session import AGGREGATES
 from tests.strategies import KEEPING, bounded, stories
 
@@ -15,7 +15,7 @@ def test_streams_have_no_gaps_and_are_about_a_customer_or_the_organisation(world
         kind, _, _ = events[0].type.partition(".")
         (subject,) = {event.subject for event in events}
         if kind in ("retention_policy", "value_model"):
-            assert subject == tenant_subject(tenant)
+            assert subject == organisation(tenant)
         else:
             assert type(world.state(subject)).__name__ == "Customer"
         assert world.state(stream) is not None

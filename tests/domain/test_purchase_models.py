@@ -9,7 +9,7 @@ import pytest
 
 from bench import cdnow
 from domain.beta_geometric import BgNbd, MbgNbd
-from domain.contract_retention import ShiftedBetaGeometric
+from domain.contract_retention import ShiftedBetaGeometric, cohort
 from domain.gamma_gamma import GammaGamma, Spend, usable
 from domain.numerics import differences
 from domain.pareto_nbd import ParetoNbd
@@ -181,7 +181,7 @@ def test_the_expected_amount_lies_between_the_customers_and_everybodys() -> None
 def test_the_published_retention_curves_are_found(
     survivors: tuple[int, ...], alpha: float, beta: float, log_likelihood: float, after_12: float
 ) -> None:
-    fit = fit_retention(survivors)
+    fit = fit_retention(cohort(survivors))
     assert fit.parameters == pytest.approx((alpha, beta), abs=0.0005)
     assert fit.log_likelihood == pytest.approx(log_likelihood, abs=0.05)
     assert ShiftedBetaGeometric(*fit.parameters).survival(12) == pytest.approx(after_12, abs=5e-4)
@@ -228,9 +228,9 @@ def test_spend_that_depends_on_frequency_is_refused() -> None:
 
 def test_survivors_who_do_not_follow_the_curve_are_refused() -> None:
     with pytest.raises(Rejected, match="away from the real survivors"):
-        fit_retention((1000, 400, 380, 150, 140))
+        fit_retention(cohort((1000, 400, 380, 150, 140)))
     with pytest.raises(Rejected, match="never rising"):
-        fit_retention((1000, 500, 600))
+        fit_retention(cohort((1000, 500, 600)))
 
 
 def test_histories_are_made_of_days() -> None:
