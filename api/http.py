@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from api import dead_letters, problems, reads
+from api import dead_letters, problems, reads, retention
 from api.auth import Gate
 from api.docs import docs_routes
 from api.edge import Edge
@@ -35,6 +35,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.state.metrics = Metrics(runtime)
     app.router.routes.extend([*publish_routes(), *health_routes(), *docs_routes()])
     app.include_router(reads.router)
+    app.include_router(retention.router)
     app.include_router(dead_letters.router)
     app.add_middleware(Gate, keys=ApiKeys(runtime.pool))
     app.add_middleware(Edge)

@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, create_model
 from domain.values import Id
 from infra.refused import RefusedMessage
 from projections.churn_alerts import churn_alerts
+from projections.customer_features import customer_features
 from projections.customer_view import customer_view
 from projections.projection import Column, Projection
 from projections.sales_pipeline import sales_pipeline
+from projections.save_queue import save_queue
 from projections.sla_clocks import sla_clocks
 
 PYTHON_TYPES: dict[str, Any] = {
@@ -167,6 +169,8 @@ Lead = row_of(sales_pipeline, "Lead")
 CaseRow = row_of(sla_clocks, "CaseRow")
 Case = row_of(sla_clocks, "Case", first_answer=str, resolution=str)
 ChurnRow = row_of(churn_alerts, "ChurnRow")
+FeaturesRow = row_of(customer_features, "FeaturesRow")
+SaveQueueRow = row_of(save_queue, "SaveQueueRow")
 ChurnAlert = row_of(churn_alerts, "ChurnAlert", silent_days=float, usual_gap_days=float, reason=str)
 
 
@@ -181,7 +185,9 @@ class Removed(Answer):
 class Changes(Answer):
     """What changed, in order; ask again with `next`, for ever."""
 
-    items: list[CustomerRow | Lead | CaseRow | ChurnRow | Removed]  # type: ignore[valid-type]
+    items: list[
+        CustomerRow | Lead | CaseRow | ChurnRow | FeaturesRow | SaveQueueRow | Removed  # type: ignore[valid-type]
+    ]
     next: str
     caught_up: bool
 

@@ -369,9 +369,7 @@ def retention_by_cohort(runtime: Runtime, out: Path) -> None:
     lines = {}
     for month in cohorts(days, cdnow.END):
         shares = [count / month.customers for count in month.active]
-        print(
-            f"  {month.month} {month.customers:6} " + " ".join(f"{s:4.0%}" for s in shares[:18])
-        )
+        print(f"  {month.month} {month.customers:6} " + " ".join(f"{s:4.0%}" for s in shares[:18]))
         lines[month.month] = list(enumerate(shares))[1:]
     drawn = line_chart("Share who bought again", lines, "months after the first", "share")
     (out / "cohorts.svg").write_text(drawn)

@@ -31,7 +31,7 @@ from domain.values import Money
 from infra.customer_features import rows_as_of
 from infra.retention import Held, fits_of, open_alerts, policy_of
 from infra.runtime import Runtime
-from projections.customer_features import features, standing
+from projections.features import features, standing
 
 REQUESTS = 500
 """How many commands are decided in one transaction."""

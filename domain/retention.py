@@ -88,18 +88,25 @@ def known(policy: RetentionPolicy, by: Models, customers: Sequence[Features]) ->
     }
     grades = rfm(customers, policy.currency)
     members = [
-        Member(
-            f,
-            extra(values[f.customer], grades.get(f.customer))
-            | contract_values(policy, by, f)
-            | {"profit": profit(f, policy.currency, policy.margin_percent, policy.contact_cost)},
-        )
+        Member(f, extra(values[f.customer], grades.get(f.customer)) | own_values(policy, by, f))
         for f in customers
     ]
     segments = belonging(policy.segments, members) if policy.segments is not None else {}
     return [
         Known(m, values[m.features.customer], segments.get(m.features.customer)) for m in members
     ]
+
+
+def member_of(policy: RetentionPolicy, by: Models, features: Features) -> Member:
+    """Value one customer; how it ranks among all is not told."""
+    value = None if by.purchases is None else worth(features, by.purchases)
+    return Member(features, extra(value, None) | own_values(policy, by, features))
+
+
+def own_values(policy: RetentionPolicy, by: Models, features: Features) -> dict[str, float]:
+    """Give what the policy says to reckon from a customer's own numbers."""
+    earned = profit(features, policy.currency, policy.margin_percent, policy.contact_cost)
+    return {"profit": earned, **contract_values(policy, by, features)}
 
 
 def contracts_with(policy: RetentionPolicy, features: Features) -> list[Contract]:

@@ -129,6 +129,15 @@ ORDER BY value_at_risk DESC, score DESC, customer LIMIT %(limit)s
 """
 """What is open, most at stake first."""
 
+PAGE = """
+SELECT * FROM read.save_queue
+WHERE tenant = %(tenant)s AND key > %(after)s
+  AND (%(customer)s::uuid IS NULL OR customer = %(customer)s)
+  AND (%(outcome)s::text IS NULL OR outcome = %(outcome)s)
+  AND (%(status)s::text IS NULL OR (%(status)s = 'open') = (outcome IS NULL))
+ORDER BY key LIMIT %(limit)s
+"""
+
 OPEN = """
 SELECT alert, customer, assessed_at, watch_until FROM read.save_queue
 WHERE tenant = %(tenant)s AND outcome IS NULL ORDER BY alert
@@ -197,3 +206,11 @@ SELECT coalesce(segment, '') AS segment, currency, count(*) AS open,
 FROM read.save_queue WHERE tenant = %(tenant)s AND outcome IS NULL
 GROUP BY 1, 2 ORDER BY 1, 2
 """
+
+REPORT = {
+    "defections": DEFECTIONS,
+    "save_rate_by_play": BY_PLAY,
+    "precision_and_lead_time": PRECISION,
+    "value_at_risk": AT_RISK,
+}
+"""What the report tells, by its name."""

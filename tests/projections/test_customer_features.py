@@ -20,7 +20,8 @@ from domain.purchase_history import History
 from domain.values import Money
 from infra import customer_features as stored
 from infra.runtime import Runtime
-from projections.customer_features import counted, customer_features, features, standing
+from projections.customer_features import customer_features
+from projections.features import counted, features, standing
 
 ANNA, BERT, CASE = (str(UUID(int=n)) for n in (1, 2, 3))
 BEGIN = datetime(2026, 1, 5, 12, tzinfo=UTC)
