@@ -11,13 +11,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # Stamps: what it takes to run, and what it takes to work on it.
 RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
-HELPERS := library measure real_data real_figures
+HELPERS := library measure real_data real_figures cdnow ranking repeat_curves churn_report
 BENCHES := $(filter-out $(HELPERS),$(basename $(notdir $(wildcard bench/*.py))))
 
 # Compiled modules are kept whatever the environment says: without them every start is slow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint bench real-data lock
+.PHONY: help demo test lint bench real-data churn-report lock
 .DEFAULT_GOAL := help
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo 'make lint                 format, lint, types, import contracts'
 	@echo 'make bench NAME=append    one benchmark, a JSON line a case;  without NAME all of them'
 	@echo 'make real-data            imports real data sets and compares every known total'
+	@echo 'make churn-report         published tables of customer value, and churn alerts against the future'
 	@echo 'make lock                 writes all locks anew (needs uv)'
 
 demo: $(RUN)
@@ -46,6 +47,9 @@ bench: $(DEV)
 
 real-data: $(DEV)
 	@$(BIN)/python bench/real_data.py $(ARGS)
+
+churn-report: $(DEV)
+	@$(BIN)/python bench/churn_report.py $(ARGS)
 
 lock:
 	uv lock

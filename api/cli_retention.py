@@ -8,11 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.cli_common import FAILED, USAGE, Fault, Json, Limit, Tenant, instant, opened, operator
+from api.cli_common import (
+    FAILED,
+    NOT_FOUND,
+    USAGE,
+    Fault,
+    Json,
+    Limit,
+    Tenant,
+    customer_id,
+    instant,
+    opened,
+    operator,
+)
 
 if TYPE_CHECKING:
     from commands.ports import Verdict
     from consumers.retention import Sweep
+    from infra.retention_reader import RetentionReader
 
 retention = typer.Typer(help="Keep customers: models, tiers, churn alerts.", no_args_is_help=True)
 
@@ -101,13 +114,15 @@ def alerts(
         if apply:
             told(raise_alerts(sweep))
             return
-        found = assess(sweep)
+        found, currency = assess(sweep), sweep.policy().policy.currency
     show(
         [
             {
-                "customer": each.customer,
-                "at risk": each.value_at_risk,
+                "at risk": each.value_at_risk
+                if as_json
+                else at_stake(each.value_at_risk, currency),
                 "score": each.assessment.score,
+                "customer": each.customer,
                 "reasons": because(each.assessment.model_dump()["reasons"]),
             }
             for each in found
@@ -134,21 +149,17 @@ def queue(
     as_json: Json = False,
 ) -> None:
     """List the open alerts, most at stake first."""
-    from infra.retention import rows
-    from projections.save_queue import QUEUE
-
-    with sweeping(tenant, None) as sweep:
-        asked = {"at": sweep.recorded_at, "agent": agent, "limit": limit}
-        found = rows(sweep.runtime.pool, QUEUE, sweep.who.tenant, **asked)
+    with asking(tenant) as (reader, its_tenant, now):
+        found = reader.queue(its_tenant, now, agent, limit)
     shown = [
         {
-            "alert": row["alert"],
-            "customer": row["customer"],
-            "at risk": row["value_at_risk"],
+            "at risk": at_stake(row["value_at_risk"], row["currency"]),
             "score": row["score"],
             "due": row["due_at"],
             "agent": row["agent"],
             "play": row["play"],
+            "customer": row["customer"],
+            "alert": row["alert"],
             "reasons": because(row["reasons"]),
         }
         for row in found
@@ -156,30 +167,106 @@ def queue(
     show(found if as_json else shown, as_json=as_json, empty="No alert is open.")
 
 
-@retention.command("report")
-def report(tenant: Tenant = None, as_json: Json = False) -> None:
-    """Tell who left and why, what was saved, how right the alerts were, what is at risk."""
-    from api.output import print_json, print_line
-    from infra.retention import rows
-    from projections import save_queue
+@retention.command("show")
+def show_(
+    customer: Annotated[str, typer.Argument(help="Id, e-mail, telephone number or system:id.")],
+    at: At = None,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Show the numbers of a customer that rules and models go by, and its health."""
+    from api.output import print_fields, print_json
+    from infra.retention_reader import RetentionReader, Then
 
-    queries = {
-        "Defections": save_queue.DEFECTIONS,
-        "Save rate by play": save_queue.BY_PLAY,
-        "Precision and lead time": save_queue.PRECISION,
-        "Value at risk": save_queue.AT_RISK,
-    }
-    with sweeping(tenant, None) as sweep:
-        found = {
-            title: rows(sweep.runtime.pool, query, sweep.who.tenant, at=sweep.recorded_at)
-            for title, query in queries.items()
+    with sweeping(tenant, at) as sweep:
+        whose, reader = sweep.who.tenant, RetentionReader(sweep.runtime.pool)
+        then = Then(sweep.effective_at, sweep.recorded_at)
+        id_ = customer_id(sweep.runtime, whose, customer)
+        found = reader.features(whose, id_, then)
+        agreed = reader.policy(whose, sweep.recorded_at) is not None
+        well = reader.health(whose, id_, then) if agreed else None
+    if found is None:
+        raise Fault(NOT_FOUND, f"No customer {customer} of tenant {whose} was known then.")
+    if as_json:
+        print_json(found | {"health": well})
+    else:
+        print_fields(in_lines(found, well or {}))
+
+
+def in_lines(found: dict[str, Any], well: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """Tell features, values and health one below the other."""
+    nested = ("history", "values", "spend")
+    plain = {name: value for name, value in found.items() if name not in nested}
+    for name, value in {**plain, **(found["history"] or {}), **found["values"]}.items():
+        yield name.replace("_", " "), value
+    for name in ("score", "trend", "basis", "shares"):
+        yield f"health {name}", well.get(name)
+
+
+@retention.command("models")
+def models(tenant: Tenant = None, as_json: Json = False) -> None:
+    """List every fit of every model: from which data, how likely, how good."""
+    with asking(tenant) as (reader, its_tenant, now):
+        found = reader.models(its_tenant, now)
+    shown = [
+        {
+            "model": f"{fit['model']} {fit['version']}",
+            "from": fit["data_from"],
+            "until": fit["data_until"],
+            "customers": fit["customers"],
+            "log-likelihood": fit["log_likelihood"],
+            "parameters": numbers(fit["parameters"]),
+            "diagnostics": numbers(fit["diagnostics"]),
         }
+        for fit in found
+    ]
+    show(found if as_json else shown, as_json=as_json, empty="No model is fitted yet.")
+
+
+@retention.command("report")
+def report(
+    at: At = None,
+    charts: Annotated[
+        Path | None, typer.Option("--charts", help="Also draw SVG charts into this directory.")
+    ] = None,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Tell who left and why, what was saved, how right alerts were, what is at risk, who stays."""
+    from api.output import print_json
+    from api.retention_report import draw_report, print_report
+
+    with asking(tenant) as (reader, its_tenant, now):
+        found = reader.report(its_tenant, instant(at) or now)
     if as_json:
         print_json(found)
-        return
-    for title, lines in found.items():
-        print_line(title)
-        show(lines, as_json=False, empty="Nothing yet.")
+    else:
+        print_report(found)
+    if charts is not None:
+        for file in draw_report(found, charts):
+            typer.echo(f"Drawn: {file}", err=True)
+
+
+@contextmanager
+def asking(tenant: str | None) -> Iterator[tuple["RetentionReader", str, datetime]]:
+    """Open what a question needs: whom to ask, whose data, and what time it is."""
+    from infra.retention_reader import RetentionReader
+
+    with opened() as runtime:
+        whose = tenant or runtime.settings.tenant
+        yield RetentionReader(runtime.pool), whose, datetime.now(UTC)
+
+
+def at_stake(amount: int, currency: str | None) -> str | None:
+    """Tell an amount, if there is one."""
+    from api.output import money
+
+    return None if currency is None else money(amount, currency)
+
+
+def numbers(named: dict[str, float]) -> str:
+    """Tell numbers by their names, to four digits."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in named.items())
 
 
 def because(reasons: Sequence[dict[str, Any]]) -> str:

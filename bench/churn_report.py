@@ -10,37 +10,37 @@ when a baseline ranks better than the alerts do.
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
-from math import fsum
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import cdnow
 from measure import fresh_runtime
-from psycopg.rows import dict_row
 from ranking import Cell, Figures, by_score, figures, intervals
+from repeat_curves import curves
 
-from api.charts import bar_chart, line_chart
+from api.charts import line_chart
 from api.importing import run_import
+from api.output import money, print_table
+from api.retention_report import draw_report, print_report
 from commands.catalogue import BY_NAME
 from commands.execute import execute
 from commands.ports import Request, Who
 from consumers.follow import advance
 from consumers.retention import Sweep, fit, raise_alerts, settle_alerts
 from domain.beta_geometric import BgNbd
-from domain.cohorts import cohorts
 from domain.contract_retention import ShiftedBetaGeometric, cohort
 from domain.customer_features import Features
 from domain.gamma_gamma import usable
 from domain.purchase_history import History, grouped
-from domain.purchase_models import MODELS, fit_purchases, fit_retention, fit_spend
+from domain.purchase_models import fit_purchases, fit_retention, fit_spend
 from domain.silence_model import SilenceModel
-from infra.customer_features import rows_as_of
 from infra.ids import uuid7
+from infra.retention_reader import RetentionReader
 from infra.runtime import Runtime
 from infra.sequencing import Sequencing
-from projections import save_queue
 
 WHO = Who("cdnow", "churn-report")
 MAPPING = Path(__file__).parent / "mappings" / "cdnow.toml"
@@ -93,10 +93,10 @@ def main() -> int:
         later = {each.customer: each for each in look(runtime, END).customers()}
         good = [
             published(runtime, customers),
+            curves(histories(runtime, customers), asked.out),
             foretold(runtime, customers, later, asked.rounds, asked.out),
         ]
         alerts(runtime, asked.out)
-        retention_by_cohort(runtime, asked.out)
     return 0 if all(good) else 1
 
 
@@ -152,8 +152,11 @@ def published(runtime: Runtime, customers: Sequence[Features]) -> bool:
     worked = BgNbd(0.2426, 4.4135, 0.7929, 2.4258).expected_more(History(2, 30.43, 38.86), 39.0)
     lines.append(Line("expected purchases of the worked customer", 1.226, worked, 0.0005))
     print("\nPublished tables")
-    for line in lines:
-        print(f"  {'ok ' if line.ok else 'NOT'} {line.name}: {line.got:.4f} ({line.expected})")
+    told = [
+        ("ok" if line.ok else "NOT", line.name, f"{line.got:.4f}", f"{line.expected:.4f}")
+        for line in lines
+    ]
+    print_table(("", "figure", "ours", "published"), told, "")
     return all(line.ok for line in lines)
 
 
@@ -176,6 +179,15 @@ def sample_of(runtime: Runtime, customers: Sequence[Features]) -> dict[int, Feat
     return {numbers[identifier]: by_id[owner] for identifier, owner in owners.items()}
 
 
+def histories(runtime: Runtime, customers: Sequence[Features]) -> dict[str, Counter[History]]:
+    """Count the histories of the sample and of everybody, as read off the features."""
+    sample = sample_of(runtime, customers).values()
+    return {
+        name: Counter(each.history for each in among if each.history)
+        for name, among in (("the sample", sample), ("everybody", customers))
+    }
+
+
 # ---- Foretold and happened -----------------------------------------------------------------------
 
 
@@ -189,7 +201,7 @@ def foretold(
     """Compare the scores of the alerts with what happened, and with three baselines."""
     ask(runtime, "retention_policy.set", policy=POLICY)
     for verdict in fit(look(runtime, CUT), datetime.combine(cdnow.BEGIN, datetime.min.time(), UTC)):
-        print(f"fit: {verdict.status} {verdict.sentence}")
+        assert verdict.status == "accepted", verdict.sentence
     models = look(runtime, CUT).models()
     silence, purchases = models.silence, models.purchases
     assert silence is not None
@@ -211,7 +223,6 @@ def foretold(
     }
     good = compared(ours, baselines, cells, rounds)
     calibrated(ours, cells, out)
-    curve(customers, later, out)
     return good
 
 
@@ -293,41 +304,6 @@ def calibrated(ours: Sequence[float], cells: list[Cell], out: Path) -> None:
     (out / "calibration.svg").write_text(drawn)
 
 
-def curve(customers: Sequence[Features], later: dict[str, Features], out: Path) -> None:
-    """Compare the expected repeat purchases with the actual ones, week by week."""
-    groups = grouped(each.history for each in customers if each.history)
-    firsts = [
-        (cdnow.CALIBRATION_END - cdnow.BEGIN).days - round(7 * e.history.age)
-        for e in customers
-        if e.history
-    ]
-    counted = {first: firsts.count(first) for first in sorted(set(firsts))}
-    actual = cdnow.repeats_by_day(sample=False)
-    print("\nExpected cumulative repeat purchases, weeks 40 to 78 (worst week, last week)")
-    lines: dict[str, list[tuple[float, float]]] = {"actual": []}
-    for week in range(1, 79):
-        lines["actual"].append((week, sum(actual[: 7 * week])))
-    for name in MODELS:
-        model = MODELS[name](*fit_purchases(name, groups).parameters)
-        lines[name] = [
-            (
-                week,
-                fsum(
-                    n * model.expected(max(0, 7 * week - 1 - first) / 7)
-                    for first, n in counted.items()
-                ),
-            )
-            for week in range(1, 79)
-        ]
-        gaps = [
-            e / a - 1 for (_, e), (_, a) in zip(lines[name][39:], lines["actual"][39:], strict=True)
-        ]
-        print(f"  {name:12} worst {max(gaps, key=abs):+.1%}, last {gaps[-1]:+.1%}  (all customers)")
-    drawn = line_chart("Repeat purchases", lines, "week", "cumulative")
-    (out / "repeats.svg").write_text(drawn)
-    assert len(later) == len(customers)
-
-
 # ---- Alerts and reports --------------------------------------------------------------------------
 
 
@@ -335,50 +311,24 @@ def alerts(runtime: Runtime, out: Path) -> None:
     """Raise the alerts of the 39th week, and let the future settle them."""
     raised = [v for v in raise_alerts(look(runtime, CUT)) if v.status == "accepted"]
     level(runtime)
-    assert len(rows(runtime, save_queue.OPEN)) == len(raised)
-    queue = rows(runtime, save_queue.QUEUE, at=CUT + timedelta(days=1), agent=None, limit=5)
+    queue = RetentionReader(runtime.pool).queue(WHO.tenant, CUT, agent=None, limit=5)
     print(f"\nAlerts: {len(raised)} raised as of {CUT.date()}; first of the queue:")
-    for row in queue:
-        reasons = ", ".join(f"{r['code']} {r['points']:+}" for r in row["reasons"])
-        print(f"  {row['value_at_risk'] / 100:9.2f} USD at risk, score {row['score']}: {reasons}")
+    lines = [
+        (
+            money(row["value_at_risk"], row["currency"]),
+            row["score"],
+            ", ".join(f"{r['code']} {r['points']:+}" for r in row["reasons"]),
+        )
+        for row in queue
+    ]
+    print_table(("at risk", "score", "reasons, which sum to it"), lines, "")
     settle_alerts(look(runtime, END))
     level(runtime)
-    for title, query in (
-        ("Outcome by play", save_queue.BY_PLAY),
-        ("Precision and lead time", save_queue.PRECISION),
-        ("Defections", save_queue.DEFECTIONS),
-    ):
-        print(f"\n{title}")
-        for row in rows(runtime, query):
-            print("  " + ", ".join(f"{name} {value}" for name, value in row.items()))
-    lost = {
-        f"{r['month']} {r['segment']}": r["value_lost"] / 100
-        for r in rows(runtime, save_queue.DEFECTIONS)
-    }
-    if lost:
-        (out / "value_lost.svg").write_text(bar_chart("Value lost", lost, "USD"))
-
-
-def retention_by_cohort(runtime: Runtime, out: Path) -> None:
-    """Print how many of those who came in a month bought again in later ones."""
-    found = rows_as_of(runtime.pool, WHO.tenant, END, datetime.now(UTC))
-    days: Iterable[list[date]] = (
-        [date.fromisoformat(day) for day in row["purchase_days"]] for _, row in found
-    )
-    print("\nRetention by month of the first purchase (share who bought, months after)")
-    lines = {}
-    for month in cohorts(days, cdnow.END):
-        shares = [count / month.customers for count in month.active]
-        print(f"  {month.month} {month.customers:6} " + " ".join(f"{s:4.0%}" for s in shares[:18]))
-        lines[month.month] = list(enumerate(shares))[1:]
-    drawn = line_chart("Share who bought again", lines, "months after the first", "share")
-    (out / "cohorts.svg").write_text(drawn)
-
-
-def rows(runtime: Runtime, query: str, **asked: object) -> list[dict[str, object]]:
-    """Ask a read model."""
-    with runtime.pool.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, {"tenant": WHO.tenant, **asked}).fetchall()
+    print(f"\nThe report, as of {END.date()}\n")
+    report = RetentionReader(runtime.pool).report(WHO.tenant, END)
+    print_report(report)
+    for file in [*draw_report(report, out), out / "calibration.svg"]:
+        print(f"drawn: {file}")
 
 
 def ask(runtime: Runtime, name: str, **asked: object) -> None:

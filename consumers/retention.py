@@ -6,7 +6,7 @@ sweep that is repeated changes nothing.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from math import fsum
 from typing import NamedTuple
@@ -31,7 +31,7 @@ from domain.values import Money
 from infra.customer_features import rows_as_of
 from infra.retention import Held, fits_of, open_alerts, policy_of
 from infra.runtime import Runtime
-from projections.features import features, standing
+from projections.features import by_day, features, standing
 
 REQUESTS = 500
 """How many commands are decided in one transaction."""
@@ -181,7 +181,7 @@ def settle_alerts(sweep: Sweep) -> list[Verdict]:
     rows = standing(dict(rows_as_of(pool, tenant, sweep.effective_at, sweep.recorded_at)))
     settling: list[tuple[str, Command]] = []
     for each in open_alerts(pool, tenant):
-        days = rows[each.customer]["purchase_days"] if each.customer in rows else {}
+        days = by_day(rows[each.customer]["paid"]) if each.customer in rows else {}
         bought = first_purchase(days, each.assessed_at)
         if bought is not None and bought <= each.watch_until:
             proof = {"proof": "purchase", "proven_at": bought}
@@ -194,10 +194,10 @@ def settle_alerts(sweep: Sweep) -> list[Verdict]:
     return sweep.ask(settling)
 
 
-def first_purchase(days: Iterable[str], after: datetime) -> datetime | None:
+def first_purchase(days: Iterable[date], after: datetime) -> datetime | None:
     """Give the first day with a purchase after the day of an instant."""
-    later = sorted(day for day in days if date.fromisoformat(day) > after.date())
-    return datetime.fromisoformat(later[0]).replace(tzinfo=UTC) if later else None
+    first = min((day for day in days if day > after.date()), default=None)
+    return None if first is None else datetime.combine(first, time.min, UTC)
 
 
 def regroup(sweep: Sweep, *, dry_run: bool) -> dict[str, list[Move]]:

@@ -15,7 +15,7 @@ from domain.customer_features import Features
 from infra.database import Pool
 from infra.envelope import decode
 from projections.customer_features import HISTORY, ROWS, customer_features
-from projections.features import counted, features, root_of, standing
+from projections.features import by_day, counted, features, root_of, standing
 from projections.projection import Row
 
 HISTORY_OF = HISTORY.replace("ORDER BY", "AND e.subject = ANY(%(subjects)s::uuid[]) ORDER BY")
@@ -27,7 +27,7 @@ AND subject = ANY(%(subjects)s::uuid[]) AND type = ANY(%(types)s)
 """
 
 DAYS = """
-SELECT key, merged_into, purchase_days FROM read.customer_features WHERE tenant = %(tenant)s
+SELECT key, merged_into, paid FROM read.customer_features WHERE tenant = %(tenant)s
 """
 
 PAGE = 5_000
@@ -47,7 +47,7 @@ def current_days(pool: Pool, tenant: str) -> Iterator[Iterable[date]]:
     into = {key: merged_into for key, merged_into, _ in found}
     days: dict[str, set[date]] = {}
     for key, _, bought in found:
-        days.setdefault(root_of(into, key), set()).update(map(date.fromisoformat, bought))
+        days.setdefault(root_of(into, key), set()).update(by_day(bought))
     return iter(days.values())
 
 

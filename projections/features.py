@@ -12,12 +12,15 @@ from domain.customer_features import Features
 from domain.events import Recorded
 from domain.gamma_gamma import Spend
 from domain.purchase_history import history
-from projections.customer_features import Amounts
+from projections.customer_features import Paid
 from projections.projection import Row
 
 RECENT_DAYS = 90
 PURCHASE_TREND_DAYS = 182
 CONTACT_TREND_WEEKS = 4
+
+Amounts = Mapping[str, int]
+"""Amounts in minor units, by currency."""
 
 
 def counted(
@@ -61,9 +64,9 @@ def together(first: Row, rows: list[Row]) -> Row:
         | {name: total([row[name] for row in rows]) for name in sums}
         | {name: sorted(each for row in rows for each in row[name]) for name in lists}
         | {
-            "purchase_days": all_days(row["purchase_days"] for row in rows),
+            "paid": total(row["paid"] for row in rows),
             "products": {
-                product: all_days(row["products"].get(product, {}) for row in rows)
+                product: total(row["products"].get(product, {}) for row in rows)
                 for product in sorted({product for row in rows for product in row["products"]})
             },
             "first_contact_at": min(firsts, default=None),
@@ -71,15 +74,6 @@ def together(first: Row, rows: list[Row]) -> Row:
             "withdrawn": {consent: at for row in rows for consent, at in row["withdrawn"].items()},
         }
     )
-
-
-def all_days(each: Iterable[Mapping[str, Amounts]]) -> dict[str, Amounts]:
-    """Add up what was paid, day by day."""
-    days: dict[str, Amounts] = {}
-    for paid_then in each:
-        for day, amounts in paid_then.items():
-            days[day] = total([days.get(day, {}), amounts])
-    return days
 
 
 def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -93,7 +87,7 @@ def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 def features(customer: str, row: Row, at: datetime) -> Features:
     """Sum a row up as of an instant; the row must hold nothing that happened later."""
-    days = by_day(row["purchase_days"])
+    days = by_day(row["paid"])
     bought = history(days, at.date())
     spent = total([*days.values(), {name: -back for name, back in row["refunds"].items()}])
     contacts = sum(row["contact_weeks"].values())
@@ -142,9 +136,13 @@ def spend(repeats: list[Amounts]) -> dict[str, Spend]:
     return {name: Spend(len(each), sum(each) / len(each)) for name, each in sorted(paid.items())}
 
 
-def by_day(days: Mapping[str, Amounts]) -> dict[date, Amounts]:
-    """Read the days on which something was paid, in order."""
-    return {date.fromisoformat(day): amounts for day, amounts in sorted(days.items())}
+def by_day(paid: Paid) -> dict[date, Amounts]:
+    """Read what was paid, day by day and in order."""
+    days: dict[date, dict[str, int]] = {}
+    for then, amount in sorted(paid.items()):
+        day, _, currency = then.partition(" ")
+        days.setdefault(date.fromisoformat(day), {})[currency] = amount
+    return {**days}
 
 
 def by_date(counts: Mapping[str, int]) -> dict[date, int]:

@@ -1,8 +1,10 @@
 """Keeping customers from the command line, from the policy to the report."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -10,8 +12,10 @@ from typer.testing import CliRunner, Result
 from api.cli import app
 from api.cli_common import Fault
 from domain.rejected import Rejected
+from domain.retention_policy import RetentionPolicy
 from infra.runtime import Runtime
 from tests.consumers.test_retention import POLICY, WHO, buy, shop
+from tests.test_architecture import ROOT
 
 AT = "2024-09-27"
 
@@ -46,8 +50,19 @@ def test_from_the_policy_to_the_report(
     catch_up()
     assert crm("queue").output.strip() == "No alert is open."
     reported = json.loads(crm("report", "--json").output)
-    assert sum(row["lost"] for row in reported["Defections"]) == len(found)
-    assert "Save rate by play" in crm("report").output
+    assert sum(row["lost"] for row in reported["defections"]) == len(found)
+    out = tmp_path / "charts"
+    printed = crm("report", "--charts", str(out)).output
+    assert "What plays saved" in printed
+    drawn = sorted(file.name for file in out.iterdir())
+    assert drawn == ["cohorts.svg", "save_rate.svg", "value_lost_EUR.svg"]
+    assert all(ElementTree.parse(file).getroot() is not None for file in out.iterdir())
+    fits = json.loads(crm("models", "--json").output)
+    assert [fit["model"] for fit in fits] == ["mbg_nbd", "gamma_gamma.EUR", "silence"]
+    assert "mbg_nbd 1" in crm("models").output
+    told = json.loads(crm("show", "till:c003", "--at", AT, "--json").output)
+    assert told["values"]["p_alive"] <= 1
+    assert "purchase silence days" in crm("show", "till:c003", "--at", AT).output
     moves = json.loads(crm("regroup", "--at", AT, "--json").output)
     assert json.loads(crm("regroup", "--at", AT, "--apply", "--json").output) == moves
 
@@ -65,3 +80,12 @@ def test_what_cannot_be_done_is_said(
     early = crm("fit", "--from", "2024-01-01", "--at", AT).exception
     assert isinstance(early, Rejected)
     assert early.code == "retention_policy.unknown"
+
+
+def test_the_policy_in_the_documentation_is_one() -> None:
+    page = (ROOT / "docs" / "retention.md").read_text()
+    (written,) = re.findall(r"^```json\n(.*?)^```$", page, re.M | re.S)
+    agreed = RetentionPolicy.model_validate_json(written)
+    assert agreed.contract is not None
+    named = set(RetentionPolicy.model_fields) - {"currency", "yearly_discount_percent", "due_days"}
+    assert [name for name in sorted(named) if f"`{name}`" not in page] == []
