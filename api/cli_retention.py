@@ -275,7 +275,7 @@ def because(reasons: Sequence[dict[str, Any]]) -> str:
 
 
 def told(verdicts: "Sequence[Verdict]") -> None:
-    """Count the verdicts; fail with the first refusal that is not how alerts are meant to work."""
+    """Count the verdicts; fail with every refusal that is not how alerts are meant to work."""
     from collections import Counter
 
     from api.output import print_line
@@ -283,11 +283,11 @@ def told(verdicts: "Sequence[Verdict]") -> None:
     counted = Counter(f"{v.status} {v.code}".strip() for v in verdicts)
     for name, count in sorted(counted.items()):
         print_line(f"{count} {name}")
-    refused = [v for v in verdicts if v.status in ("rejected", "conflict")]
     normal = ("churn_alert.open", "churn_alert.suppressed", "churn_alert.cooling_down")
-    for verdict in refused:
-        if verdict.code not in normal:
-            raise Fault(FAILED, f"{verdict.sentence} ({verdict.code})")
+    refused = [v for v in verdicts if v.status in ("rejected", "conflict")]
+    faults = {f"{v.sentence} ({v.code})": None for v in refused if v.code not in normal}
+    if faults:
+        raise Fault(FAILED, " ".join(faults))
 
 
 def show(rows: Sequence[dict[str, Any]], *, as_json: bool, empty: str) -> None:

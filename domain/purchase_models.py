@@ -138,9 +138,17 @@ def fit_spend(spends: Sequence[Spend]) -> Fit:
             f" {correlation:.2f}); the model assumes that they do not.",
         )
     mean = fsum(spend.mean for spend in spends) / len(spends)
-    found = minimise_positive(lambda at: -GammaGamma(*at).log_likelihood(spends), (2.0, 2.0, mean))
+    relative = [spend._replace(mean=spend.mean / mean) for spend in spends]
+    found = minimise_positive(
+        lambda at: -GammaGamma(*at).log_likelihood(relative), (2.0, 2.0, 1.0)
+    )  # in means, so that nothing depends on whether amounts are in cents or in yen
     fit = accepted(GammaGamma.name, found, len(spends))
-    return fit._replace(diagnostics={**fit.diagnostics, "correlation": correlation})
+    p, q, scale = fit.parameters
+    return fit._replace(
+        parameters=(p, q, scale * mean),
+        log_likelihood=GammaGamma(p, q, scale * mean).log_likelihood(spends),
+        diagnostics={**fit.diagnostics, "correlation": correlation},
+    )
 
 
 def fit_silence(seen: Sequence[Seen], seen_share: float, asked_share: float) -> Fit:

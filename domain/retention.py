@@ -136,6 +136,8 @@ def candidates(
 ) -> list[Candidate]:
     """Tell about whom an alert is to be raised, most at stake first. Who objected is not scored."""
     asked = {rule.basis for rule in policy.alerts}
+    if any(rule.value_at_risk_min for rule in policy.alerts):
+        asked.add("purchases")  # without a value nobody would ever reach the minimum
     if (by.purchases is None and "purchases" in asked) or (
         by.silence is None and "silence" in asked
     ):

@@ -14,6 +14,7 @@ from commands.ports import Request, Verdict, Who
 from consumers.retention import Sweep, assess, fit, raise_alerts, regroup, settle_alerts
 from domain.rejected import Rejected
 from infra.ids import uuid7
+from infra.retention import fits_of
 from infra.runtime import Runtime
 from projections import save_queue
 
@@ -188,7 +189,9 @@ def test_alerts_as_of_an_instant_use_nothing_that_came_later(
     ask(fitted, "retention_policy.set", policy=POLICY)
     after = {each.customer: each for each in assess(look(fitted, 270))}
     assert quiet not in after  # what happened on day 260 is known now
-    assert {each.assessment.basis for each in after.values()} == {"silence 1"}
+    values = fits_of(fitted.pool, WHO.tenant, datetime.now(UTC))
+    assert len(values) > 3  # the later fit is known, too, and is none of that day's
+    assert [after[each.customer] for each in before[1:]] == before[1:]
 
 
 def test_who_took_back_the_consent_to_profiling_or_objected_gets_no_alert(
@@ -254,6 +257,14 @@ def test_alerts_by_a_model_need_a_policy_and_a_fit(runtime: Runtime) -> None:
     ask(runtime, "retention_policy.set", policy=POLICY)
     with pytest.raises(Rejected, match=r"Fit mbg_nbd, gamma_gamma\.EUR and silence first"):
         raise_alerts(look(runtime, 270))
+
+
+def test_a_minimum_at_stake_needs_a_value(runtime: Runtime) -> None:
+    """Without a value nothing would be at stake, and nobody would ever be told of."""
+    rule = {"name": "unwell", "basis": "health", "threshold": 60, "value_at_risk_min": 1}
+    ask(runtime, "retention_policy.set", policy=POLICY | {"alerts": [rule]})
+    with pytest.raises(Rejected, match="Fit mbg_nbd"):
+        assess(look(runtime, 270))
 
 
 def test_a_poor_fit_is_refused_with_a_sentence(

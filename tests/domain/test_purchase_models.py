@@ -226,6 +226,20 @@ def test_spend_that_depends_on_frequency_is_refused() -> None:
         fit_spend(usable(Spend(n, 10.0 * n) for n in range(1, 60)))
 
 
+@pytest.mark.parametrize("unit", [100, 100_000])
+def test_what_is_spent_may_be_counted_in_any_unit(unit: int) -> None:
+    """In cents, or in a currency of large numbers: the same customers, the same shape."""
+    dice = random.Random(3)
+    amounts = [
+        Spend(n, fsum(dice.gammavariate(6.25, 1 / rate) for _ in range(n)) / n)
+        for n, rate in ((1 + i % 5, dice.gammavariate(3.74, 1 / 15.44)) for i in range(400))
+    ]
+    one = fit_spend(usable(amounts))
+    scaled = fit_spend(usable(Spend(n, unit * mean) for n, mean in amounts))
+    assert scaled.parameters[:2] == pytest.approx(one.parameters[:2], rel=1e-4)
+    assert scaled.parameters[2] == pytest.approx(unit * one.parameters[2], rel=1e-4)
+
+
 def test_survivors_who_do_not_follow_the_curve_are_refused() -> None:
     with pytest.raises(Rejected, match="away from the real survivors"):
         fit_retention(cohort((1000, 400, 380, 150, 140)))
