@@ -194,6 +194,21 @@ def test_alerts_as_of_an_instant_use_nothing_that_came_later(
     assert [after[each.customer] for each in before[1:]] == before[1:]
 
 
+def test_an_alert_by_a_policy_that_has_changed_is_refused(fitted: Runtime) -> None:
+    found = assess(look(fitted, 270))[0]
+    asked = {
+        "customer": found.customer,
+        "alert": uuid7(),
+        "rule": found.rule,
+        "assessment": found.assessment.model_dump(),
+        "assessed_at": BEGIN,
+    }
+    ask(fitted, "retention_policy.set", policy=POLICY | {"due_days": 3})
+    refused = ask(fitted, "churn_alert.raise", **asked, policy_version=1)
+    assert refused.code == "retention_policy.changed"
+    assert ask(fitted, "churn_alert.raise", **asked, policy_version=2).status == "accepted"
+
+
 def test_who_took_back_the_consent_to_profiling_or_objected_gets_no_alert(
     fitted: Runtime, catch_up: Callable[[], int]
 ) -> None:
@@ -216,6 +231,8 @@ def test_a_dry_run_tells_who_would_move_and_moving_is_done_once(
     assert sum(move.after == "gold" for move in dry["tiers"]) == 16
     assert all(move.numbers["purchases"] >= 6 for move in dry["segments"] if move.after == "loyal")
     catch_up()
+    now = datetime.now(UTC)
+    assert {each.tier for each in Sweep(fitted, WHO, now, now).customers()} == {None}
     assert regroup(look(fitted, 270), dry_run=True) == dry
     assert regroup(look(fitted, 270), dry_run=False) == dry
     catch_up()

@@ -263,3 +263,20 @@ def test_a_model_is_made_again_from_its_named_parameters(model: BgNbd | MbgNbd |
 @needs_cdnow
 def test_a_good_fit_expects_what_was_bought(sample: Grouped) -> None:
     assert repeats_ratio(MBG, sample) == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_fit_is_the_same_bit_by_bit_in_whatever_order_customers_come() -> None:
+    """With so many different histories that a part of them is searched first."""
+    dice = random.Random(9)
+    made = [
+        History(x, recency, recency + dice.uniform(0, 20) + 0.1)
+        for x, recency in ((dice.randrange(6), dice.uniform(0.1, 20)) for _ in range(700))
+    ]
+    made = [h._replace(recency=0.0) if h.frequency == 0 else h for h in made]
+    fits = {
+        (fit.parameters, fit.log_likelihood)
+        for fit in (
+            fit_purchases("mbg_nbd", grouped(dice.sample(made, len(made)))) for _ in range(3)
+        )
+    }
+    assert len(fits) == 1
