@@ -110,12 +110,16 @@ def cohort(survivors: Sequence[int]) -> Contracts:
     return Contracts([*ended, 0], [*(0 for _ in ended), survivors[-1]])
 
 
-def observed_survival(contracts: Contracts) -> list[float]:
-    """Give the share that was still there after 0, 1, 2 … renewals (Kaplan and Meier)."""
+def observed_survival(contracts: Contracts, least: int = 1) -> list[float]:
+    """Give the share that was still there after 0, 1, 2 … renewals (Kaplan and Meier).
+
+    It ends where fewer than `least` were asked: what a handful did is chance.
+    """
     there, survival = contracts.all, [1.0]
     for ended, going_on in zip(contracts.ended, contracts.going_on, strict=True):
         asked = there - going_on  # those who go on have not been asked again
-        if asked:
-            survival.append(survival[-1] * (1.0 - ended / asked))
+        if asked < least:
+            break
+        survival.append(survival[-1] * (1.0 - ended / asked))
         there = asked - ended
     return survival

@@ -177,7 +177,7 @@ def fit_silence(seen: Sequence[Seen], seen_share: float, asked_share: float) -> 
 def fit_retention(contracts: Contracts) -> Fit:
     """Fit who renews contracts. Raises `Rejected` when the curve is far from what happened."""
     must_be_many(contracts.all, CUSTOMERS_MIN, "contracts")
-    survival = observed_survival(contracts)
+    survival = observed_survival(contracts, REPEATERS_MIN)
     if len(survival) < 3 or min(contracts.ended) < 0:
         raise Rejected(
             "value_model.poor_fit",

@@ -58,7 +58,7 @@ def cents(customer: int, day: int) -> int:
     return (2 + customer * 7 % 23) * (150 + 37 * (day * 5 % 13))
 
 
-def buy(runtime: Runtime, customers: CustomerDays) -> None:
+def buy(runtime: Runtime, customers: CustomerDays, **more: str) -> None:
     messages = [
         {
             "id": f"{name}/{day}",
@@ -68,6 +68,7 @@ def buy(runtime: Runtime, customers: CustomerDays) -> None:
             "data": {
                 "customer": {"system": "till", "id": name},
                 "amount": {"amount": cents(int(name[1:]), day), "currency": "EUR"},
+                **more,
             },
         }
         for name, days in sorted(customers.items())
@@ -192,6 +193,33 @@ def test_alerts_as_of_an_instant_use_nothing_that_came_later(
     values = fits_of(fitted.pool, WHO.tenant, datetime.now(UTC))
     assert len(values) > 3  # the later fit is known, too, and is none of that day's
     assert [after[each.customer] for each in before[1:]] == before[1:]
+
+
+def test_contracts_are_valued_by_how_often_they_were_renewed(
+    runtime: Runtime, catch_up: Callable[[], int]
+) -> None:
+    dice = random.Random(4)
+    payments: CustomerDays = {}
+    for number in range(200):
+        begins, leaves = dice.randrange(0, 200), dice.betavariate(0.8, 4.0)
+        paid = [begins]
+        while paid[-1] + 30 <= 270 and dice.random() > leaves:
+            paid.append(paid[-1] + 30)
+        payments[f"c{number:03}"] = paid
+    buy(runtime, payments, product="plan")
+    catch_up()
+    contract = {"product": "plan", "period_days": 30, "grace_days": 5}
+    rules = [{"name": "renewing", "all_of": [{"feature": "p_renew", "at_least": 0}]}]
+    segments = {"rules": rules, "otherwise": "none"}
+    policy = POLICY | {"tiers": None, "segments": segments, "contract": contract}
+    ask(runtime, "retention_policy.set", policy=policy)
+    fit(look(runtime, 270), BEGIN)
+    fits = {each.model: each for each in fits_of(runtime.pool, "shop", datetime.now(UTC))}
+    assert fits["sbg"].customers == 200
+    moved = regroup(look(runtime, 270), dry_run=True)["segments"]
+    going_on = sum(paid[-1] + 35 >= 270 for paid in payments.values())
+    assert sum(move.after == "renewing" for move in moved) == going_on > 50
+    assert regroup(look(runtime, 290), dry_run=True)["segments"] != moved
 
 
 def test_an_alert_by_a_policy_that_has_changed_is_refused(fitted: Runtime) -> None:

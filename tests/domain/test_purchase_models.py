@@ -268,11 +268,9 @@ def test_a_good_fit_expects_what_was_bought(sample: Grouped) -> None:
 def test_a_fit_is_the_same_bit_by_bit_in_whatever_order_customers_come() -> None:
     """With so many different histories that a part of them is searched first."""
     dice = random.Random(9)
-    made = [
-        History(x, recency, recency + dice.uniform(0, 20) + 0.1)
-        for x, recency in ((dice.randrange(6), dice.uniform(0.1, 20)) for _ in range(700))
-    ]
-    made = [h._replace(recency=0.0) if h.frequency == 0 else h for h in made]
+    ages = [dice.uniform(20.0, 60.0) for _ in range(1500)]
+    bought = [(list(simulated(MBG, dice, age)), age) for age in ages]
+    made = [History(len(at), at[-1] if at else 0.0, age) for at, age in bought]
     fits = {
         (fit.parameters, fit.log_likelihood)
         for fit in (

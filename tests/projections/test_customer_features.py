@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -20,7 +21,7 @@ from domain.purchase_history import History
 from domain.values import Money
 from infra import customer_features as stored
 from infra.runtime import Runtime
-from projections.customer_features import customer_features
+from projections.customer_features import customer_features, mark_reached
 from projections.features import counted, features, standing
 
 ANNA, BERT, CASE = (str(UUID(int=n)) for n in (1, 2, 3))
@@ -205,3 +206,12 @@ def test_raw_purchases_become_the_published_summary(
     assert sum(f.spent["USD"] for f in current) == sum(
         p.cents for p in cdnow.purchases(sample=True)
     )
+
+
+def test_clocks_that_ran_out_are_counted_and_warnings_are_not() -> None:
+    row = customer_features.new_row()
+    for mark in ("warned:50%", "breached", "critical", "breached"):
+        row = mark_reached(row, SimpleNamespace(mark=mark), None)
+    assert features("c", row, BEGIN).breached_clocks == 2
+    one, other = row | {"merged_into": None}, row | {"merged_into": "a"}
+    assert standing({"a": one, "b": other})["a"]["breached_clocks"] == 4
