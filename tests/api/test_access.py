@@ -11,6 +11,7 @@ from api.auth import MAY, OPEN
 from api.docs import document
 from infra.api_keys import ApiKeys, Role
 from infra.runtime import Runtime
+from tests.api.test_retention_reads import HEALTH, raise_alert
 
 ID = "0190a0a0-0000-7000-8000-000000000000"
 
@@ -33,6 +34,13 @@ POLICY: dict[tuple[str, str], Role | None] = {
     ("GET", "/v1/cases/{id}"): "read",
     ("GET", "/v1/sla/summary"): "read",
     ("GET", "/v1/changes/{read_model}"): "read",
+    ("GET", "/v1/customers/{id}/features"): "read",
+    ("GET", "/v1/customers/{id}/health"): "read",
+    ("GET", "/v1/retention/queue"): "read",
+    ("GET", "/v1/retention/alerts"): "read",
+    ("GET", "/v1/retention/policy"): "read",
+    ("GET", "/v1/retention/models"): "read",
+    ("GET", "/v1/retention/report"): "read",
     ("GET", "/v1/refused"): "operate",
     ("POST", "/v1/refused/{id}/retry"): "operate",
     ("DELETE", "/v1/refused/{id}"): "operate",
@@ -136,6 +144,15 @@ def test_a_revoked_key_is_shut_out(
 # ---- Tenants -------------------------------------------------------------------------------------
 
 
+def keep(acme: Any, customer: str) -> None:
+    """Have a policy, a fitted model and an open churn alert."""
+    acme.command("retention_policy.set", policy=HEALTH)
+    renewals = {"model": "sbg", "ended": [369, 163, 86, 0], "going_on": [0, 0, 0, 382]}
+    since, until = "2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z"
+    acme.command("value_model.fit", data_from=since, data_until=until, data=renewals)
+    raise_alert(acme, customer)
+
+
 @pytest.fixture
 def theirs(acme: Any, catch_up: Callable[[], int]) -> dict[str, str]:
     """What another tenant has: one of everything, all under ids that we know."""
@@ -148,6 +165,7 @@ def theirs(acme: Any, catch_up: Callable[[], int]) -> dict[str, str]:
         acme.command("interaction.record", customer=ann, channel="web", kind="visit",
                      time=f"2025-01-0{day}T00:00:00Z")  # fmt: skip
     acme.post("/v1/events", json={"id": "1", "source": "s", "type": "nothing", "data": {}})
+    keep(acme, customer)
     catch_up()
     return {
         "customer": customer,
@@ -163,12 +181,17 @@ LISTINGS = [
     "/v1/customers", "/v1/customers?email=ann@example.org", "/v1/leads", "/v1/cases",
     "/v1/pipeline/summary", "/v1/sla/summary", "/v1/churn-alerts", "/v1/refused",
     "/v1/changes/customer_view", "/v1/changes/sales_pipeline", "/v1/changes/sla_clocks",
-    "/v1/changes/churn_alerts", "/v1/leads?customer={customer}", "/v1/cases?customer={customer}",
+    "/v1/changes/churn_alerts", "/v1/changes/customer_features", "/v1/changes/save_queue",
+    "/v1/retention/queue", "/v1/retention/alerts", "/v1/retention/models",
+    "/v1/leads?customer={customer}", "/v1/cases?customer={customer}",
 ]  # fmt: skip
 SINGLES = [
     "/v1/customers/{customer}", "/v1/customers/{customer}?effective_at=2030-01-01T00:00:00Z",
     "/v1/customers/{customer}/history", "/v1/leads/{lead}", "/v1/cases/{case}",
+    "/v1/customers/{customer}/features", "/v1/customers/{customer}/health",
+    "/v1/retention/policy",
 ]  # fmt: skip
+REPORTS = ["/v1/retention/report"]
 
 
 def test_a_tenant_sees_its_own(acme: Any, theirs: dict[str, str]) -> None:
@@ -177,6 +200,8 @@ def test_a_tenant_sees_its_own(acme: Any, theirs: dict[str, str]) -> None:
         assert acme.items(path.format(**theirs)), path
     for path in SINGLES:
         assert acme.get(path.format(**theirs)).status_code == 200, path
+    for path in REPORTS:
+        assert any(acme.get(path).json().values()), path
 
 
 def test_a_tenant_sees_nothing_of_another(caller: Any, theirs: dict[str, str]) -> None:
@@ -185,11 +210,13 @@ def test_a_tenant_sees_nothing_of_another(caller: Any, theirs: dict[str, str]) -
         assert other.items(path.format(**theirs)) == [], path
     for path in SINGLES:
         assert other.get(path.format(**theirs)).status_code == 404, path
+    for path in REPORTS:
+        assert not any(other.get(path).json().values()), path
 
 
 def test_every_read_is_part_of_the_matrix(client: Any) -> None:
     read = {path for (method, path) in POLICY if method == "GET" and path not in OPEN}
-    tried = {path.split("?")[0] for path in (*LISTINGS, *SINGLES)}
+    tried = {path.split("?")[0] for path in (*LISTINGS, *SINGLES, *REPORTS)}
     names = {"{customer}": "{id}", "{lead}": "{id}", "{case}": "{id}"}
     for ours, theirs_ in names.items():
         tried = {path.replace(ours, theirs_) for path in tried}

@@ -2,9 +2,10 @@
 
 from hypothesis import given
 
+from commands.churn_alerts import RaiseChurnAlert
 from commands.command import organisation
 from commands.session import AGGREGATES
-from tests.strategies import KEEPING, bounded, stories
+from tests.strategies import KEEPING, PROLOGUE, UUIDS, bounded, stories, story
 
 
 @given(stories(*KEEPING))
@@ -32,3 +33,12 @@ def test_a_customer_never_has_two_open_alerts(world):
                 assert not is_open
                 is_open = True
             is_open = is_open and event.type != "churn_alert.settled.v1"
+
+
+def test_an_alert_by_a_policy_that_has_changed_is_refused() -> None:
+    world = story(0, 0)
+    newest = PROLOGUE[-1]
+    assert isinstance(newest, RaiseChurnAlert)
+    late = newest.model_copy(update={"customer": UUIDS[1], "policy_version": 2})
+    assert world.ask(late).code == "retention_policy.changed"
+    assert world.ask(late.model_copy(update={"policy_version": 1})).status == "accepted"
