@@ -327,7 +327,8 @@ def alerts(runtime: Runtime, out: Path) -> None:
     print(f"\nThe report, as of {END.date()}\n")
     report = RetentionReader(runtime.pool).report(WHO.tenant, END)
     print_report(report)
-    for file in [*draw_report(report, out), out / "calibration.svg"]:
+    draw_report(report, out)
+    for file in sorted(out.glob("*.svg")):
         print(f"drawn: {file}")
 
 

@@ -162,11 +162,12 @@ SELECT coalesce(play, 'none') AS play, count(*) AS settled,
        count(*) FILTER (WHERE outcome = 'false_alarm') AS false_alarms,
        count(*) FILTER (WHERE outcome = 'overturned') AS overturned,
        round(100.0 * count(*) FILTER (WHERE outcome = 'saved')
-           / nullif(count(*) FILTER (WHERE outcome IN ('saved', 'lost')), 0), 1)::float8
-           AS save_rate_percent
+           / nullif(count(*) FILTER (WHERE outcome IN ('saved', 'lost') AND play <> 'none'), 0),
+           1)::float8 AS save_rate_percent
 FROM alerts WHERE outcome IS NOT NULL
 GROUP BY 1 ORDER BY 1
 """
+"""What is done saves, or does not; where nothing is done there is no rate."""
 
 PRECISION = f"""
 {ALERTS}

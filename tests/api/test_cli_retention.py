@@ -55,7 +55,7 @@ def test_from_the_policy_to_the_report(
     printed = crm("report", "--charts", str(out)).output
     assert "What plays saved" in printed
     drawn = sorted(file.name for file in out.iterdir())
-    assert drawn == ["cohorts.svg", "save_rate.svg", "value_lost_EUR.svg"]
+    assert drawn == ["cohorts.svg", "value_lost_EUR.svg"]
     assert all(ElementTree.parse(file).getroot() is not None for file in out.iterdir())
     fits = json.loads(crm("models", "--json").output)
     assert [fit["model"] for fit in fits] == ["mbg_nbd", "gamma_gamma.EUR", "silence"]

@@ -154,6 +154,7 @@ def test_an_alert_lives_from_suspicion_to_outcome(
     plays = {row["play"]: row for row in rows(fitted, save_queue.BY_PLAY)}
     assert plays["call"]["save_rate_percent"] == 100.0
     assert plays["none"]["lost"] == len(others)
+    assert plays["none"]["save_rate_percent"] is None
     assert plays["none"]["false_alarms"] == 1
     (precision,) = rows(fitted, save_queue.PRECISION)
     assert precision["mean_lead_days"] == 182.0
