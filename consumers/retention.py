@@ -28,7 +28,7 @@ from domain.rejected import Rejected
 from domain.retention import Candidate, Models, candidates, contracts_with, known, models
 from domain.retention_policy import RetentionPolicy
 from domain.values import Money
-from infra.customer_features import rows_as_of
+from infra.customer_features import row_as_of, rows_as_of
 from infra.retention import Held, fits_of, open_alerts, policy_of
 from infra.runtime import Runtime
 from projections.features import by_day, features, standing
@@ -178,11 +178,10 @@ def raise_alerts(sweep: Sweep) -> list[Verdict]:
 def settle_alerts(sweep: Sweep) -> list[Verdict]:
     """Find the outcome of every open alert whose customer bought, or was silent to the end."""
     tenant, pool = sweep.who.tenant, sweep.runtime.pool
-    rows = standing(dict(rows_as_of(pool, tenant, sweep.effective_at, sweep.recorded_at)))
     settling: list[tuple[str, Command]] = []
     for each in open_alerts(pool, tenant):
-        days = by_day(rows[each.customer]["paid"]) if each.customer in rows else {}
-        bought = first_purchase(days, each.assessed_at)
+        _, row = row_as_of(pool, tenant, each.customer, sweep.effective_at, sweep.recorded_at)
+        bought = first_purchase(by_day(row["paid"]) if row else (), each.assessed_at)
         if bought is not None and bought <= each.watch_until:
             proof = {"proof": "purchase", "proven_at": bought}
         elif sweep.effective_at >= each.watch_until:

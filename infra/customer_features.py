@@ -55,11 +55,18 @@ def one_as_of(
     pool: Pool, tenant: str, id_: str, effective_at: datetime, recorded_at: datetime
 ) -> Features | None:
     """Give the features of the customer who stood for this id then; None if nobody did."""
+    root, row = row_as_of(pool, tenant, id_, effective_at, recorded_at)
+    return None if row is None else features(root, row, effective_at)
+
+
+def row_as_of(
+    pool: Pool, tenant: str, id_: str, effective_at: datetime, recorded_at: datetime
+) -> tuple[str, Row | None]:
+    """Give the customer who stood for this id then, with the row of all who were merged into it."""
     subjects = sorted(ever_the_same(pool, tenant, id_))
     rows = dict(rows_as_of(pool, tenant, effective_at, recorded_at, subjects))
     root = root_of({key: row["merged_into"] for key, row in rows.items()}, id_)
-    found = standing(rows).get(root)
-    return None if found is None else features(root, found, effective_at)
+    return root, standing(rows).get(root)
 
 
 def ever_the_same(pool: Pool, tenant: str, id_: str) -> set[str]:

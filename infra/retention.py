@@ -69,6 +69,13 @@ def open_alerts(pool: Pool, tenant: str) -> list[OpenAlert]:
         return cursor.execute(OPEN, {"tenant": tenant}).fetchall()
 
 
+def tenants_with_open_alerts(pool: Pool) -> list[str]:
+    """Give the tenants that have alerts that wait for their outcome."""
+    query = "SELECT DISTINCT tenant FROM read.save_queue WHERE outcome IS NULL ORDER BY tenant"
+    with pool.connection() as conn:
+        return [tenant for (tenant,) in conn.execute(query)]
+
+
 def rows(pool: Pool, query: str, tenant: str, **asked: object) -> list[dict[str, Any]]:
     """Ask one of the queries of the save queue."""
     with pool.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
