@@ -1,11 +1,14 @@
 """What can be asked about cases."""
 
+from dataclasses import replace
+
 from pydantic import Field
 
 from commands.command import CaseRef, Change, Command, CustomerIdRef, Reader
 from domain import case as rules
-from domain.case import Case, CaseEvent, Priority, Relation, WaitingFor
-from domain.values import Label, Text
+from domain.agreement import Agreement, match_case
+from domain.case import Case, CaseEvent, Relation, WaitingFor
+from domain.values import Label, Priority, Text
 
 
 class CaseCommand(Command):
@@ -32,9 +35,10 @@ class OpenCase(Command, name="case.open", publishes="case.opened.v1"):
     category: Label = "general"
     priority: Priority = "normal"
     title: Text = ""
+    territory: Label | None = None
 
     def decide(self, the: Reader) -> list[Change]:
-        """Say what changes."""
+        """Open the case under the agreement that fits it, if there is one."""
         opened = rules.CaseOpened(
             customer=the.customer_id(self.customer),
             channel=self.channel,
@@ -43,7 +47,55 @@ class OpenCase(Command, name="case.open", publishes="case.opened.v1"):
             title=self.title,
         )
         case = the.case(self.case)
-        return [(case, rules.open_case(case, opened))]
+        events = rules.open_case(case, opened)
+        if events:
+            now_open = rules.evolve(replace(case, territory=self.territory), opened)
+            events += matched(the, now_open)
+        return [(case, events)]
+
+
+def matched(the: Reader, case: Case) -> list[CaseEvent]:
+    """Put a case under the first agreement that fits it now; without any, all stays as it is."""
+    agreements = the.agreements()
+    if not agreements:
+        return []
+    tier = the.customer(case.customer).tier if any(map(asks_for_tier, agreements)) else None
+    traits = {
+        "tier": tier,
+        "priority": case.priority,
+        "category": case.category,
+        "channel": case.channel,
+        "territory": case.territory,
+    }
+    found = match_case(agreements, traits, the.time())
+    if found is None:
+        return []
+    event = rules.AgreementMatched(
+        agreement=found.agreement,
+        version=found.version.number,
+        reason=found.reason[:120],
+        tier=tier,
+        territory=case.territory,
+        terms=found.version.promise.terms,
+    )
+    return rules.match_agreement(case, event)
+
+
+def asks_for_tier(agreement: Agreement) -> bool:
+    """Tell whether the customer has to be looked at to find out whether an agreement fits."""
+    return any(version.promise.scope.tiers for version in agreement.versions)
+
+
+class MatchAgreement(
+    CaseCommand, name="case.match_agreement", publishes="case.agreement_matched.v1"
+):
+    """Put a case under the agreement that fits it now; the time it used stays used."""
+
+    def decide(self, the: Reader) -> list[Change]:
+        """Say what changes."""
+        case = the.case(self.case)
+        rules.must_be_unresolved(case)
+        return [(case, matched(the, case))]
 
 
 class CategoriseCase(CaseCommand, name="case.categorise", publishes="case.categorised.v1"):
@@ -186,4 +238,5 @@ CASE_COMMANDS: tuple[type[Command], ...] = (
     ReopenCase,
     CloseCase,
     LinkCase,
+    MatchAgreement,
 )

@@ -1,5 +1,6 @@
 """The contents page: every command, by what asks for it and by what tells that it happened."""
 
+from commands.agreements import AGREEMENT_COMMANDS
 from commands.cases import CASE_COMMANDS
 from commands.churn_alerts import CHURN_ALERT_COMMANDS
 from commands.command import Command
@@ -15,6 +16,7 @@ ALL = (
     *INTERACTION_COMMANDS,
     *RETENTION_COMMANDS,
     *CHURN_ALERT_COMMANDS,
+    *AGREEMENT_COMMANDS,
 )
 
 BY_NAME: dict[str, type[Command]] = {command.name: command for command in ALL}

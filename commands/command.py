@@ -8,8 +8,10 @@ from uuid import NAMESPACE_URL
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from domain.agreement import Agreement
 from domain.case import Case
 from domain.churn_alert import ChurnAlerts
+from domain.credit import Ledger
 from domain.customer import Customer, CustomerRegistered
 from domain.events import Event
 from domain.interaction import InteractionRecorded
@@ -20,17 +22,17 @@ from domain.value_model import ValueModel
 from domain.values import Id, Identifier, Label, email, external_id, phone
 
 Retention = ChurnAlerts | Membership | RetentionPolicyHeld | ValueModel
-State = Customer | Lead | Case | InteractionRecorded | Retention
+State = Customer | Lead | Case | Agreement | Ledger | InteractionRecorded | Retention
 
 
 class Fact(NamedTuple):
-    """The place of a fact that belongs to no aggregate: a stream for one event."""
+    """The place of events whose state does not tell whom they are about: a stream and a subject."""
 
     id: str
     subject: str
 
 
-Change = tuple[Customer | Lead | Case | ChurnAlerts | Membership | Fact, Sequence[Event]]
+Change = tuple[Customer | Lead | Case | Ledger | ChurnAlerts | Membership | Fact, Sequence[Event]]
 
 
 class Ref(BaseModel):
@@ -83,7 +85,8 @@ CustomerIdRef = Annotated[Id | IdentifierRef, "customer_id"]
 """Like `CustomerRef`, where the decision does not depend on the customer's history."""
 LeadRef = Annotated[Id | ByExternalId, "lead"]
 CaseRef = Annotated[Id | ByExternalId, "case"]
-MARKERS = ("customer", "customer_id", "lead", "case")
+AgreementRef = Annotated[Id | ByExternalId, "agreement"]
+MARKERS = ("customer", "customer_id", "lead", "case", "agreement")
 
 
 def stream_id(tenant: str, kind: str, ref: str | Ref) -> str:
@@ -124,6 +127,21 @@ class Reader(Protocol):
 
     def case(self, ref: Id | ByExternalId) -> Case:
         """Give the case, known or not."""
+
+    def agreement(self, ref: Id | ByExternalId) -> Agreement:
+        """Give the agreement, known or not."""
+
+    def agreements(self) -> Sequence[Agreement]:
+        """Give all agreements that were ever made."""
+
+    def ledger(self, agreement: str, customer: str, period: str) -> Ledger:
+        """Give what an agreement owes a customer for a period."""
+
+    def customer_of_itself(self) -> Customer:
+        """Give the organisation as the customer that it is to itself: agreements are about it."""
+
+    def time(self) -> datetime:
+        """Give the instant at which what is asked for happens."""
 
     def lead_id(self, ref: Id | ByExternalId) -> str:
         """Give only the id of the lead."""

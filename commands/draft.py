@@ -8,8 +8,10 @@ from commands.command import ByExternalId, Fact, Ref, organisation, stream_id
 from commands.ports import Kept, Request, kept
 from commands.session import Session, Stream, after
 from domain import customer as customers
+from domain.agreement import Agreement
 from domain.case import Case
 from domain.churn_alert import ChurnAlerts
+from domain.credit import Ledger
 from domain.customer import Customer, CustomerRegistered, IdentifierAdded, IdentifierRemoved
 from domain.events import Event, Recorded
 from domain.interaction import InteractionRecorded
@@ -24,7 +26,18 @@ CLOCK_SKEW = timedelta(minutes=5)
 """How far ahead of ours the clock of a channel may run."""
 
 
-S = TypeVar("S", Customer, Lead, Case, ChurnAlerts, Membership, RetentionPolicyHeld, ValueModel)
+S = TypeVar(
+    "S",
+    Customer,
+    Lead,
+    Case,
+    Agreement,
+    Ledger,
+    ChurnAlerts,
+    Membership,
+    RetentionPolicyHeld,
+    ValueModel,
+)
 
 
 class Draft:
@@ -96,8 +109,25 @@ class Draft:
         place = self._of_the_tenant("retention_policy", "current")
         return place, self._state(RetentionPolicyHeld(place.id))
 
+    def agreement(self, ref: str | ByExternalId) -> Agreement:
+        """Give the agreement, known or not."""
+        return self._state(Agreement(stream_id(self.session.who.tenant, "agreement", ref)))
+
+    def agreements(self) -> Sequence[Agreement]:
+        """Give all agreements that were ever made."""
+        return [self.agreement(stream) for stream in sorted(self.session.agreements())]
+
+    def ledger(self, agreement: str, customer: str, period: str) -> Ledger:
+        """Give what an agreement owes a customer for a period."""
+        ref = ByExternalId(system=agreement, id=f"{customer} {period}")
+        return self._state(Ledger(stream_id(self.session.who.tenant, "credit", ref)))
+
+    def customer_of_itself(self) -> Customer:
+        """Give the organisation as the customer that it is to itself, registered or not."""
+        return self._state(Customer(organisation(self.session.who.tenant)))
+
     def time(self) -> datetime:
-        """Give when what is asked takes effect."""
+        """Give the instant at which what is asked for happens."""
         return self.request.time or self.now
 
     def interaction(self) -> tuple[str, InteractionRecorded | None]:
@@ -184,7 +214,8 @@ class Draft:
 
 
 def subject(
-    about: Customer | Lead | Case | ChurnAlerts | Membership | Fact, events: Sequence[Event]
+    about: Customer | Lead | Case | Ledger | ChurnAlerts | Membership | Fact,
+    events: Sequence[Event],
 ) -> str:
     """Tell whom a change is about: always a customer."""
     match about:

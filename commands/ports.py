@@ -109,5 +109,8 @@ class EventStore(Protocol):
     def pipelines(self, tenant: str) -> Mapping[str, Pipeline]:
         """Give the sales pipelines of a tenant."""
 
+    def agreements(self, tenant: str) -> Mapping[str, Sequence[Recorded[Event]]]:
+        """Give the events of every agreement of a tenant, first to last."""
+
     def append(self, batch: Batch) -> int:
         """Keep a batch and give its token. Raises `StaleStream` when a version is taken."""

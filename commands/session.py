@@ -6,9 +6,21 @@ from typing import NamedTuple
 
 from commands.command import Ref, State, stream_id
 from commands.ports import FACT, Answer, Batch, EventStore, Kept, Request, Who, kept
-from domain import case, churn_alert, customer, lead, retention_policy, segment, value_model
+from domain import (
+    agreement,
+    case,
+    churn_alert,
+    credit,
+    customer,
+    lead,
+    retention_policy,
+    segment,
+    value_model,
+)
+from domain.agreement import Agreement
 from domain.case import Case
 from domain.churn_alert import ChurnAlerts
+from domain.credit import Ledger
 from domain.customer import Customer
 from domain.events import Event, Recorded
 from domain.lead import Lead, Pipeline
@@ -27,6 +39,8 @@ AGGREGATES: dict[str, tuple[Callable[[str], State], Evolve]] = {
     "segment": (Membership, segment.evolve),
     "retention_policy": (RetentionPolicyHeld, retention_policy.evolve),
     "value_model": (ValueModel, value_model.evolve),
+    "agreement": (Agreement, agreement.evolve),
+    "credit": (Ledger, credit.evolve),
 }
 """The aggregates by the first word of their events' names: how each begins and goes on."""
 
@@ -55,6 +69,14 @@ def after(stream: str, before: Stream, event: Event) -> Stream:
     return Stream(before.version + 1, evolve(before.state or begin(stream), event))
 
 
+def folded(stream: str, history: Iterable[Recorded[Event]]) -> Stream:
+    """Give a stream after all its events."""
+    state = Stream(0, None)
+    for recorded in history:
+        state = after(stream, state, recorded.event)
+    return state
+
+
 class Session:
     """What is known to a batch: what was stored, and what its requests have decided so far."""
 
@@ -66,6 +88,7 @@ class Session:
         self._answers: dict[str, Answer] = {}
         self._facts: dict[str, Recorded[Event]] = {}
         self._pipelines: Mapping[str, Pipeline] | None = None
+        self._agreements: set[str] | None = None
         self._read_ahead(requests)
 
     def stream(self, stream: str) -> Stream:
@@ -91,6 +114,16 @@ class Session:
         if self._pipelines is None:
             self._pipelines = self.ports.store.pipelines(self.who.tenant)
         return self._pipelines
+
+    def agreements(self) -> set[str]:
+        """Give the streams of all agreements of the tenant; they are known from then on."""
+        if self._agreements is None:
+            stored = self.ports.store.agreements(self.who.tenant)
+            for stream in stored.keys() - self._streams.keys():
+                self._streams[stream] = folded(stream, stored[stream])
+            made = {s for s, known in self._streams.items() if isinstance(known.state, Agreement)}
+            self._agreements = made | stored.keys()
+        return self._agreements
 
     def answer(self, request: Request) -> Answer | None:
         """Give the first answer of a request that was here before.
@@ -124,6 +157,9 @@ class Session:
         self._owners.update(owners)
         for event in events:
             self._remember(event)
+        if self._agreements is not None:
+            made = (event.stream for event in events if event.type.startswith("agreement."))
+            self._agreements.update(made)
 
     def _read_ahead(self, requests: Sequence[Request]) -> None:
         """Read all that the requests name, in few questions whatever their number."""
@@ -160,11 +196,10 @@ class Session:
         missing = set(streams) - self._streams.keys()
         stored = self.ports.store.load(self.who.tenant, missing) if missing else {}
         for stream in missing:
-            state = Stream(0, None)
-            for recorded in stored.get(stream, ()):
-                state = after(stream, state, recorded.event)
+            history = stored.get(stream, ())
+            self._streams[stream] = folded(stream, history)
+            for recorded in history:
                 self._remember(recorded)
-            self._streams[stream] = state
 
     def _remember(self, recorded: Recorded[Event]) -> None:
         self._subjects[recorded.stream] = recorded.subject

@@ -113,7 +113,15 @@ def fold(
             told = isinstance(error, NotApplicable)  # other errors may quote personal data
             reason = str(error) if told else f"{type(error).__name__} in its handler"
             parkings[key] = Parking(key, recorded.position, recorded.type, reason)
-    return Folded(changed, list(parkings.values()), waiting)
+    finished: dict[Key, Row | None] = {}
+    for key, row in changed.items():
+        try:
+            finished[key] = projection.finished(row)
+        except Exception as error:
+            reason = f"{type(error).__name__} in its derived columns"
+            position = row["position"] if row else 0
+            parkings.setdefault(key, Parking(key, position, projection.name, reason))
+    return Folded(finished, list(parkings.values()), waiting)
 
 
 def first_about(

@@ -10,10 +10,12 @@ import structlog
 
 from consumers.follow import follow
 from consumers.sequencer import sequence
+from consumers.timers import watch
+from infra.due import DueCases
 from infra.runtime import Runtime
 from infra.sequencing import Sequencing
 
-ROLES = ("sequencer", "follow", "relay", "inbound", "announce")
+ROLES = ("sequencer", "follow", "timers", "relay", "inbound", "announce")
 """What a process can do besides answering; the last three need Kafka."""
 
 STOP_SECONDS = 10.0
@@ -45,6 +47,9 @@ def loops_of(
     if "sequencer" in roles:
         sequencing = Sequencing(runtime.pool, holder())
         yield threading.Thread(target=sequence, args=(sequencing, stop), name="sequencer")
+    if "timers" in roles:
+        due = DueCases(runtime.pool, runtime.tables["sla_clocks"].name)
+        yield threading.Thread(target=watch, args=(due, runtime.ports, stop), name="timers")
     if runtime.settings.kafka_bootstrap_servers is not None:
         yield from kafka_loops(runtime, runtime.settings.kafka_bootstrap_servers, roles, stop)
     elif "follow" in roles:

@@ -6,10 +6,10 @@ from typing import Literal, assert_never
 from domain.events import Event
 from domain.personal import ContentText
 from domain.rejected import Rejected
-from domain.values import Id, Label
+from domain.terms import Terms
+from domain.values import Id, Instant, Label, Priority
 
 Status = Literal["unknown", "open", "waiting", "resolved", "closed"]
-Priority = Literal["low", "normal", "high", "urgent"]
 WaitingFor = Literal["customer", "third_party"]
 Relation = Literal["duplicates", "follows", "relates_to"]
 
@@ -98,6 +98,34 @@ class CaseLinked(Event, name="case.linked.v1"):
     relation: Relation
 
 
+class AgreementMatched(Event, name="case.agreement_matched.v1"):
+    """The case is under this version of an agreement; `terms` is what its clocks go by."""
+
+    agreement: Id
+    version: int
+    reason: Label
+    tier: Label | None = None
+    territory: Label | None = None
+    terms: Terms
+
+
+class MarkReached(Event, name="case.mark_reached.v1"):
+    """A clock has gone beyond a mark: `warned:50%`, `breached`, `critical`, `forgotten`."""
+
+    clock: Label
+    instance: int
+    mark: Label
+    due: Instant
+
+
+class NotificationRequested(Event, name="case.notification_requested.v1"):
+    """Somebody is to be told; whoever delivers messages subscribes to this."""
+
+    recipient: Label
+    clock: Label
+    mark: Label
+
+
 CaseEvent = (
     CaseOpened
     | CaseCategorised
@@ -112,6 +140,9 @@ CaseEvent = (
     | CaseReopened
     | CaseClosed
     | CaseLinked
+    | AgreementMatched
+    | MarkReached
+    | NotificationRequested
 )
 
 # ---- State: only what later decisions need -------------------------------------------------------
@@ -124,22 +155,34 @@ class Case:
     id: str
     customer: str = ""
     status: Status = "unknown"
+    channel: str = ""
     category: str = ""
     priority: Priority = "normal"
     assigned: tuple[str, str | None] | None = None
     waiting_for: WaitingFor | None = None
     level: int = 0
     links: frozenset[tuple[str, str]] = frozenset()
+    agreement: tuple[str, int] | None = None
+    """The agreement and its version."""
+    territory: str | None = None
+    events: int = 0
+    """How many there were: whoever decides by a read model says up to which one it was read."""
 
 
 def evolve(case: Case, event: CaseEvent) -> Case:
     """What the case is after the event."""
+    return replace(changed(case, event), events=case.events + 1)
+
+
+def changed(case: Case, event: CaseEvent) -> Case:
+    """What the event says about the case."""
     match event:
         case CaseOpened():
             return replace(
                 case,
                 customer=event.customer,
                 status="open",
+                channel=event.channel,
                 category=event.category,
                 priority=event.priority,
             )
@@ -161,7 +204,10 @@ def evolve(case: Case, event: CaseEvent) -> Case:
             return replace(case, status="closed", waiting_for=None)
         case CaseLinked():
             return replace(case, links=case.links | {(event.other, event.relation)})
-        case CustomerWrote() | AgentAnswered():
+        case AgreementMatched():
+            matched = (event.agreement, event.version)
+            return replace(case, agreement=matched, territory=event.territory)
+        case CustomerWrote() | AgentAnswered() | MarkReached() | NotificationRequested():
             return case
     assert_never(event)
 
@@ -275,4 +321,27 @@ def link(case: Case, other: Case, relation: Relation) -> list[CaseEvent]:
     if case.id == other.id:
         raise Rejected("case.link_self", "A case cannot be linked to itself.")
     linked = (other.id, relation) in case.links
+    if relation == "duplicates" and not linked and is_duplicate(other):
+        raise Rejected(
+            "case.link_duplicate",
+            "The other case is a duplicate itself; name the one that is worked on.",
+        )
     return [] if linked else [CaseLinked(other=other.id, relation=relation)]
+
+
+def is_duplicate(case: Case) -> bool:
+    """Tell whether another case is worked on in place of this one."""
+    return any(relation == "duplicates" for _, relation in case.links)
+
+
+def match_agreement(case: Case, matched: AgreementMatched) -> list[CaseEvent]:
+    """Put the case under a version of an agreement."""
+    return [] if case.agreement == (matched.agreement, matched.version) else [matched]
+
+
+def reach_mark(case: Case, reached: MarkReached, events: int) -> list[CaseEvent]:
+    """Note that a clock went beyond a mark, if what was seen of the case is all there is."""
+    must_exist(case)
+    if case.events != events:
+        raise Rejected("case.moved", "The case has moved on; look at its clocks again.")
+    return [reached]

@@ -1,8 +1,10 @@
 """The contents page: every event that can be stored, by its name."""
 
 from domain import (
+    agreement,
     case,
     churn_alert,
+    credit,
     customer,
     interaction,
     lead,
@@ -12,7 +14,12 @@ from domain import (
 )
 from domain.events import EVENTS
 
-AGGREGATES = (customer, lead, case, churn_alert, segment, retention_policy, value_model)
+SERVICE = (agreement, credit)
+KEEPING = (churn_alert, segment, retention_policy, value_model)
+AGGREGATES = (customer, lead, case, *SERVICE, *KEEPING)
+
+AGREED = ("agreement.", "credit.")
+"""How the names of the events begin that only service levels are concerned with."""
 
 RETENTION = ("churn_alert.", "segment.", "retention_policy.", "value_model.")
 """How the names of the events begin that only keeping customers is concerned with."""

@@ -1,13 +1,15 @@
-"""What was promised: how soon a case gets its first answer, and how soon it is resolved."""
+"""What holds for a case without an agreement: around the clock, two targets per priority."""
 
 from datetime import timedelta
 from typing import NamedTuple
 
-from domain.case import Priority
+from domain.calendar import ALWAYS
+from domain.terms import ClockRule, Terms
+from domain.values import Priority
 
 
 class Targets(NamedTuple):
-    """Around the clock, from the opening of the case; waiting does not count for the resolution."""
+    """How soon a case gets its first answer, and how soon it is resolved."""
 
     first_response: timedelta
     resolution: timedelta
@@ -19,3 +21,11 @@ TARGETS: dict[Priority, Targets] = {
     "normal": Targets(timedelta(hours=8), timedelta(days=3)),
     "low": Targets(timedelta(hours=24), timedelta(days=7)),
 }
+
+DEFAULT = Terms(
+    calendar=ALWAYS,
+    clocks=tuple(
+        ClockRule(clock=clock, targets={p: getattr(t, clock) for p, t in TARGETS.items()})
+        for clock in Targets._fields
+    ),
+)

@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -49,6 +49,9 @@ Text = Annotated[
 """Free text as a person wrote it: always personal when it is kept."""
 
 Percent = Annotated[int, Field(ge=0, le=100)]
+
+Priority = Literal["low", "normal", "high", "urgent"]
+"""How urgent something is."""
 
 
 class Money(BaseModel):

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from eventsourcing.persistence import IntegrityError, StoredEvent
 
-from commands.command import Command
+from commands.command import Command, organisation
 from commands.ports import Answer, Batch, Kept, StaleStream
 from domain.events import Event, Recorded, Unreadable
 from domain.lead import Pipeline, PipelineStage
@@ -64,6 +64,20 @@ SALES = Pipeline(
 """The pipeline of a tenant that has not configured any."""
 
 
+AGREEMENTS = """
+SELECT stream, envelope FROM crm.event
+WHERE tenant = %s AND subject = ANY(%s::uuid[]) AND type LIKE 'agreement.%%'
+ORDER BY stream, version
+"""
+COUNT_AGREEMENTS = """
+SELECT count(*) FROM crm.event
+WHERE tenant = %s AND subject = ANY(%s::uuid[]) AND type LIKE 'agreement.%%'
+"""
+
+
+Histories = Mapping[str, Sequence[Recorded[Event]]]
+
+
 class UnreadableStream(Exception):
     """A stream holds an event that this version of the program cannot read: nothing is decided."""
 
@@ -74,6 +88,7 @@ class PostgresEventStore:
     def __init__(self, pool: Pool, keyring: Keyring) -> None:
         self._pool, self._keyring = pool, keyring
         self._gathering = Gathering(partial(append_each, pool))
+        self._agreements: dict[str, tuple[int, Histories]] = {}
 
     def append(self, batch: Batch) -> int:
         """Keep a batch and give its token, the last `seq`. Raises `StaleStream`."""
@@ -95,7 +110,19 @@ class PostgresEventStore:
 
     def load(self, tenant: str, streams: Iterable[str]) -> Mapping[str, Sequence[Recorded[Event]]]:
         """Give the events of each stream, first to last, opened."""
-        rows = self._rows(LOAD, tenant, list(streams))
+        return self._opened(tenant, self._rows(LOAD, tenant, list(streams)))
+
+    def agreements(self, tenant: str) -> Histories:
+        """Give the events of every agreement; they are read again only when there are new ones."""
+        about = [organisation(tenant)]
+        count = self._rows(COUNT_AGREEMENTS, tenant, about)[0][0]
+        known = self._agreements.get(tenant)
+        if known is None or known[0] != count:
+            rows = self._rows(AGREEMENTS, tenant, about) if count else []
+            known = self._agreements[tenant] = (len(rows), self._opened(tenant, rows))
+        return known[1]
+
+    def _opened(self, tenant: str, rows: list[tuple[Any, ...]]) -> Histories:
         keys = self._keyring.find(tenant, {s for _, row in rows for s in sealed_slots(row)})
         loaded: dict[str, list[Recorded[Event]]] = {}
         for stream, envelope in rows:

@@ -16,6 +16,7 @@ from infra.log import EmbeddedLog
 from infra.refused import PostgresRefusedMessages
 from infra.settings import Settings
 from infra.tables import Table
+from infra.zones import use_pinned_zones
 from projections.catalogue import ALL
 
 log = structlog.get_logger()
@@ -42,6 +43,7 @@ class Runtime:
 @contextmanager
 def open_runtime(settings: Settings) -> Iterator[Runtime]:
     """Start or reach the database, bring its schema up to date, and close all of it at the end."""
+    use_pinned_zones()
     with database_url(settings) as url, pool(url) as connections:
         with connections.connection() as conn:
             refuse_unsafe(unsafe_settings(conn), settings)

@@ -6,7 +6,7 @@ instant: it never depends on when a job ran.
 
 from typing import Any
 
-from domain.catalogue import RETENTION, names
+from domain.catalogue import AGREED, RETENTION, names
 from domain.customer import PurchaseRecorded, SatisfactionRated
 from domain.events import Recorded
 from domain.interaction import InteractionRecorded
@@ -27,7 +27,7 @@ churn_alerts = Projection(
         "last_score": Column("jsonb"),
     },
     indexes=("tenant, last_contact_at",),
-    ignores=names("customer.", "lead.", "case.", *RETENTION) - HANDLED,
+    ignores=names("customer.", "lead.", "case.", *RETENTION, *AGREED) - HANDLED,
 )
 
 

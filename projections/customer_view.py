@@ -7,7 +7,7 @@ one that stands for it; reading follows the links, so an unmerge needs no repair
 from collections.abc import Mapping
 from typing import Any
 
-from domain.catalogue import RETENTION, names
+from domain.catalogue import AGREED, RETENTION, names
 from domain.customer import (
     STAGES,
     ConsentGranted,
@@ -61,7 +61,7 @@ customer_view = Projection(
         "satisfaction": Column("jsonb", {}),
     },
     indexes=("tenant, merged_into", "tenant, stage", "tenant, last_contact_at"),
-    ignores=names("lead.", "case.", *RETENTION),
+    ignores=names("lead.", "case.", *RETENTION, *AGREED),
 )
 
 

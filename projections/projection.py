@@ -48,6 +48,8 @@ class Projection:
     indexes: tuple[str, ...] = ()
     ignores: frozenset[str] = frozenset()
     """The names of the events that say nothing here; every other one must have a handler."""
+    finish: Callable[[Row], Row] | None = None
+    """Works derived columns out of the others, once for each row that a part of the log changed."""
     handlers: dict[str, Handler] = field(default_factory=dict)
 
     def on(self, *kinds: type[Event]) -> Callable[[H], H]:
@@ -71,6 +73,10 @@ class Projection:
         changed = handler(row if row is not None else self.new_row(), recorded.event, recorded)
         return None if changed is None else changed | {"position": recorded.position}
 
+    def finished(self, row: Row | None) -> Row | None:
+        """Give the row with its derived columns."""
+        return row if row is None or self.finish is None else self.finish(row)
+
     def new_row(self) -> Row:
         """Give a row to which nothing has happened yet."""
         return {name: column.new for name, column in self.columns.items()}
@@ -85,7 +91,7 @@ class Projection:
                 rows.pop(key, None)
             else:
                 rows[key] = row
-        return rows
+        return {key: self.finish(row) if self.finish else row for key, row in rows.items()}
 
 
 def closed(recorded: Recorded[Any], group: str) -> Row | None:

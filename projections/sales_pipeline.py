@@ -5,7 +5,7 @@ One row per lead. Totals are SQL over the rows, never counters.
 
 from typing import Any
 
-from domain.catalogue import RETENTION, names
+from domain.catalogue import AGREED, RETENTION, names
 from domain.events import Recorded
 from domain.lead import (
     ActivityDone,
@@ -56,6 +56,7 @@ sales_pipeline = Projection(
         "case.",
         "interaction.",
         *RETENTION,
+        *AGREED,
     ),
 )
 

@@ -1,14 +1,17 @@
 """Which cases are answered and resolved in time, and which are about to miss their target?
 
-One row per case, holding its deadlines and what happened. Whether a target was met follows from
-event times alone; `at` only decides what is still running.
+One row per case: what happened to it as far as clocks care, and the clocks that follow from that by
+`domain.clocks`. Events may come late; what counts is when they happened. Whether a target was met
+follows from event times alone; `at` only decides what is still running.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from domain.case import (
     AgentAnswered,
+    AgreementMatched,
     CaseAssigned,
     CaseCategorised,
     CaseClosed,
@@ -21,15 +24,89 @@ from domain.case import (
     CaseResumed,
     CaseWaiting,
     CustomerWrote,
+    MarkReached,
+    NotificationRequested,
 )
-from domain.catalogue import RETENTION, names
+from domain.catalogue import AGREED, RETENTION, names
+from domain.clocks import Clock, Due, Fact, Service, dues, pause_limit, serve
 from domain.events import Recorded
-from domain.sla import TARGETS
+from domain.terms import Terms
 from projections.projection import Column, Projection, Row, by_stream
+
+# ---- From facts to clocks ------------------------------------------------------------------------
+
+
+def service(facts: list[list[str]], terms: Terms | None = None) -> Service:
+    """Let the clocks of a case run over what happened, in order of happening.
+
+    What is said to have happened before the opening happened at the opening. Other `terms` than the
+    agreed ones answer what would have been.
+    """
+    opened_at = datetime.fromisoformat(facts[0][0])
+    read = [
+        Fact(max(datetime.fromisoformat(at), opened_at), kind, value) for at, kind, value in facts
+    ]
+    ordered = sorted(read, key=lambda fact: fact.at)
+    if terms is None:
+        return serve((f, terms_of(f.value) if f.kind == "matched" else None) for f in ordered)
+    asked = [fact for fact in ordered if fact.kind != "matched"]
+    return serve(
+        [(asked[0], None), (Fact(opened_at, "matched"), terms), *((f, None) for f in asked[1:])]
+    )
+
+
+@lru_cache(maxsize=1024)
+def terms_of(text: str) -> Terms:
+    """Read terms; few agreements serve many cases, and their calendars are laid out once."""
+    return Terms.model_validate_json(text)
+
+
+def derived(row: Row) -> Row:
+    """Work the clocks out, and when something will be due."""
+    if row["opened_at"] is None:
+        return row
+    served = service(row["facts"])
+    due = next(iter(dues(served)), None)
+    deadlines = [c.deadline for c in served.clocks if c.state == "running" and c.deadline]
+    paused = [clock for clock in served.clocks if clock.state == "paused"]
+    answer, resolution = served.current("first_response"), served.current("resolution")
+    return row | {
+        "clocks": [shown(served, clock) for clock in served.clocks],
+        "breach_due": min(deadlines, default=None),
+        "next_due": due and due.at,
+        "paused_since": min((c.since for c in paused if c.since), default=None),
+        "first_answer_due": answer and answer.deadline,
+        "resolution_due": resolution and resolution.deadline,
+    }
+
+
+def shown(served: Service, clock: Clock) -> Row:
+    """Show a clock, with everything that ever happened to it."""
+    happened = [*clock.history, *((mark, at, "") for mark, at in clock.passed)]
+    return {
+        "clock": clock.name,
+        "instance": clock.instance,
+        "state": clock.state,
+        "target": None if clock.target is None else clock.target.total_seconds(),
+        "used": clock.used.total_seconds(),
+        "since": clock.since,
+        "deadline": clock.deadline,
+        "breached_at": clock.breached_at,
+        "forgotten": clock.is_forgotten,
+        "forgotten_at": pause_limit(served, clock),
+        "activated_at": clock.history[0].at,
+        "ended_at": clock.history[-1].at if clock.state in ("fulfilled", "cancelled") else None,
+        "intervals": clock.intervals,
+        "events": [
+            {"kind": kind, "at": at, "reason": reason}
+            for kind, at, reason in sorted(happened, key=lambda each: each[1])
+        ],
+    }
+
 
 sla_clocks = Projection(
     name="sla_clocks",
-    version=1,
+    version=2,
     question="Which cases are answered and resolved in time, and which are about to miss a target?",
     key=by_stream,
     columns={
@@ -37,6 +114,7 @@ sla_clocks = Projection(
         "channel": Column("text"),
         "category": Column("text"),
         "priority": Column("text"),
+        "tier": Column("text"),
         "status": Column("text", "open"),
         "agent": Column("text"),
         "team": Column("text"),
@@ -48,139 +126,170 @@ sla_clocks = Projection(
         "first_answer_due": Column("timestamptz"),
         "resolved_at": Column("timestamptz"),
         "resolution_due": Column("timestamptz"),
+        "waiting_for": Column("text"),
         "paused_since": Column("timestamptz"),
-        "paused_seconds": Column("double precision", 0.0),
         "closed_at": Column("timestamptz"),
         "reopened": Column("int", 0),
+        "agreement": Column("uuid"),
+        "agreement_version": Column("int"),
+        "events": Column("bigint", 0),
+        "facts": Column("jsonb", []),
+        "clocks": Column("jsonb", []),
+        "breach_due": Column("timestamptz"),
+        "next_due": Column("timestamptz"),
     },
-    indexes=("tenant, status, resolution_due", "tenant, customer"),
-    ignores=names("customer.", "lead.", "interaction.", *RETENTION),
+    indexes=(
+        "tenant, status, breach_due",
+        "tenant, customer",
+        "tenant, agreement, opened_at",
+        "next_due",
+    ),
+    ignores=names("customer.", "lead.", "interaction.", *RETENTION, *AGREED),
+    finish=derived,
 )
+
+
+# ---- From events to facts ------------------------------------------------------------------------
+
+
+def noted(row: Row, recorded: Recorded[Any], value: str = "", kind: str = "") -> Row:
+    """Keep what happened and when."""
+    kind = kind or recorded.type.split(".")[1]
+    fact = [recorded.time.isoformat(), kind, value]
+    return row | {"facts": [*row["facts"], fact], "events": recorded.version}
 
 
 @sla_clocks.on(CaseOpened)
 def opened(row: Row, event: CaseOpened, recorded: Recorded[Any]) -> Row:
-    case = row | {
+    return noted(row, recorded, event.priority) | {
         "customer": event.customer,
         "channel": event.channel,
         "category": event.category,
         "priority": event.priority,
         "opened_at": recorded.time,
     }
-    return due(first_due(case))
+
+
+@sla_clocks.on(AgreementMatched)
+def matched(row: Row, event: AgreementMatched, recorded: Recorded[Any]) -> Row:
+    return noted(row, recorded, event.terms.model_dump_json(), "matched") | {
+        "agreement": event.agreement,
+        "agreement_version": event.version,
+        "tier": event.tier,
+    }
+
+
+@sla_clocks.on(MarkReached)
+def mark_reached(row: Row, event: MarkReached, recorded: Recorded[Any]) -> Row:
+    return noted(row, recorded, Due(event.due, event.clock, event.instance, event.mark).key)
+
+
+@sla_clocks.on(NotificationRequested)
+def notification_requested(row: Row, _: NotificationRequested, recorded: Recorded[Any]) -> Row:
+    return row | {"events": recorded.version}
 
 
 @sla_clocks.on(CaseCategorised)
-def categorised(row: Row, event: CaseCategorised, _: Recorded[Any]) -> Row:
-    return row | {"category": event.category}
+def categorised(row: Row, event: CaseCategorised, recorded: Recorded[Any]) -> Row:
+    return noted(row, recorded, event.category) | {"category": event.category}
 
 
 @sla_clocks.on(CasePriorityChanged)
 def priority_changed(row: Row, event: CasePriorityChanged, recorded: Recorded[Any]) -> Row:
-    """An answer that was given keeps its target: a later change cannot break a promise kept."""
-    changed = due(row | {"priority": event.priority})
-    answered = row["first_answer_at"]
-    return first_due(changed) if answered is None or recorded.time < answered else changed
+    return noted(row, recorded, event.priority) | {"priority": event.priority}
 
 
 @sla_clocks.on(CaseAssigned)
-def assigned(row: Row, event: CaseAssigned, _: Recorded[Any]) -> Row:
-    return row | {"agent": event.agent, "team": event.team}
+def assigned(row: Row, event: CaseAssigned, recorded: Recorded[Any]) -> Row:
+    to = {"agent": event.agent, "team": event.team}
+    return noted(row, recorded, event.team or event.agent) | to
 
 
 @sla_clocks.on(CustomerWrote)
-def customer_wrote(row: Row, _event: CustomerWrote, _: Recorded[Any]) -> Row:
-    return row | {"messages": row["messages"] + 1}
+def customer_wrote(row: Row, _event: CustomerWrote, recorded: Recorded[Any]) -> Row:
+    return noted(row, recorded) | {"messages": row["messages"] + 1}
 
 
 @sla_clocks.on(AgentAnswered)
 def agent_answered(row: Row, _event: AgentAnswered, recorded: Recorded[Any]) -> Row:
-    first = row["first_answer_at"] or recorded.time
-    return row | {"answers": row["answers"] + 1, "first_answer_at": min(first, recorded.time)}
+    first = min(row["first_answer_at"] or recorded.time, recorded.time)
+    return noted(row, recorded) | {"answers": row["answers"] + 1, "first_answer_at": first}
 
 
 @sla_clocks.on(CaseWaiting)
-def waiting(row: Row, _event: CaseWaiting, recorded: Recorded[Any]) -> Row:
-    since = row["paused_since"] or recorded.time
-    return row | {"status": "waiting", "paused_since": since}
+def waiting(row: Row, event: CaseWaiting, recorded: Recorded[Any]) -> Row:
+    waits = {"status": "waiting", "waiting_for": event.waiting_for}
+    return noted(row, recorded, event.waiting_for) | waits
 
 
 @sla_clocks.on(CaseResumed)
 def resumed(row: Row, _event: CaseResumed, recorded: Recorded[Any]) -> Row:
-    return due(unpaused(row, recorded.time) | {"status": "open"})
+    return noted(row, recorded) | {"status": "open", "waiting_for": None}
 
 
 @sla_clocks.on(CaseEscalated)
-def escalated(row: Row, event: CaseEscalated, _: Recorded[Any]) -> Row:
-    return row | {"level": event.level}
+def escalated(row: Row, event: CaseEscalated, recorded: Recorded[Any]) -> Row:
+    return noted(row, recorded, str(event.level)) | {"level": event.level}
 
 
 @sla_clocks.on(CaseResolved)
 def resolved(row: Row, _event: CaseResolved, recorded: Recorded[Any]) -> Row:
-    ended = due(unpaused(row, recorded.time))
-    return ended | {"status": "resolved", "resolved_at": recorded.time}
+    done = {"status": "resolved", "resolved_at": recorded.time, "waiting_for": None}
+    return noted(row, recorded) | done
 
 
 @sla_clocks.on(CaseReopened)
 def reopened(row: Row, _event: CaseReopened, recorded: Recorded[Any]) -> Row:
-    """The time for which the case counted as done does not count against the target."""
-    done_since = row["resolved_at"] or row["closed_at"] or recorded.time
-    going_on = unpaused(row | {"paused_since": done_since}, recorded.time)
     again = {"status": "open", "resolved_at": None, "closed_at": None}
-    return due(going_on | again | {"reopened": row["reopened"] + 1})
+    return noted(row, recorded) | again | {"reopened": row["reopened"] + 1}
 
 
 @sla_clocks.on(CaseClosed)
 def closed(row: Row, _event: CaseClosed, recorded: Recorded[Any]) -> Row:
-    ended = due(unpaused(row, recorded.time))
-    return ended | {"status": "closed", "closed_at": recorded.time}
+    done = {"status": "closed", "closed_at": recorded.time, "waiting_for": None}
+    return noted(row, recorded) | done
 
 
 @sla_clocks.on(CaseLinked)
-def linked(row: Row, _event: CaseLinked, _: Recorded[Any]) -> Row:
-    return row
-
-
-def first_due(row: Row) -> Row:
-    """Set the deadline of the first answer from the priority and the opening."""
-    promised = TARGETS[row["priority"]].first_response
-    return row | {"first_answer_due": row["opened_at"] + promised}
-
-
-def due(row: Row) -> Row:
-    """Set the deadline of the resolution from the priority, the opening and the pauses so far."""
-    promised = TARGETS[row["priority"]].resolution + timedelta(seconds=row["paused_seconds"])
-    return row | {"resolution_due": row["opened_at"] + promised}
-
-
-def unpaused(row: Row, at: datetime) -> Row:
-    """End a pause, if there is one; a pause that ends before it began has no length."""
-    if row["paused_since"] is None:
-        return row
-    paused = max(0.0, (at - row["paused_since"]).total_seconds())
-    return row | {"paused_since": None, "paused_seconds": row["paused_seconds"] + paused}
+def linked(row: Row, event: CaseLinked, recorded: Recorded[Any]) -> Row:
+    return noted(row, recorded, event.relation)
 
 
 # ---- Reading -------------------------------------------------------------------------------------
 
-# A deadline that has passed is missed, even if the case was closed or paused afterwards.
 VERDICT = """
-CASE WHEN {done} <= {due} THEN 'met'
-     WHEN coalesce({done}, closed_at, {paused}, %(at)s::timestamptz) > {due} THEN 'breached'
-     WHEN closed_at IS NOT NULL THEN 'cancelled'
-     WHEN {paused} IS NOT NULL THEN 'paused'
+CASE WHEN c.breached_at IS NOT NULL THEN 'breached'
+     WHEN c.state = 'cancelled' THEN 'cancelled'
+     WHEN c.target IS NULL THEN 'no target'
+     WHEN c.state = 'fulfilled' THEN CASE WHEN c.forgotten THEN 'forgotten' ELSE 'met' END
+     WHEN c.state = 'paused'
+         THEN CASE WHEN %(at)s::timestamptz > c.forgotten_at THEN 'forgotten' ELSE 'paused' END
+     WHEN %(at)s::timestamptz > c.deadline THEN 'breached'
      ELSE 'running' END
 """
 
-VERDICTS = f"""
-    {VERDICT.format(done="first_answer_at", due="first_answer_due", paused="NULL::timestamptz")}
-        AS first_answer,
-    {VERDICT.format(done="resolved_at", due="resolution_due", paused="paused_since")} AS resolution
+EACH = """
+jsonb_to_recordset(s.clocks) AS c (
+    clock text, instance int, state text, target float8, used float8, since timestamptz,
+    deadline timestamptz, breached_at timestamptz, forgotten boolean, forgotten_at timestamptz,
+    activated_at timestamptz, ended_at timestamptz)
 """
 
-CLOCKS = f"SELECT *, {VERDICTS} FROM read.sla_clocks WHERE tenant = %(tenant)s"
+NEWEST = f"""
+coalesce((SELECT {VERDICT} FROM {EACH} WHERE c.clock = '{{clock}}'
+          ORDER BY c.instance DESC LIMIT 1), 'no target')
+"""
 
-CLOCKS_OF = f"SELECT *, {VERDICTS} FROM json_populate_record(NULL::read.sla_clocks, %(row)s::json)"
+VERDICTS = f"""
+    {NEWEST.format(clock="first_response")} AS first_answer,
+    {NEWEST.format(clock="resolution")} AS resolution
+"""
+
+CLOCKS = f"SELECT s.*, {VERDICTS} FROM read.sla_clocks s WHERE s.tenant = %(tenant)s"
+
+CLOCKS_OF = (
+    f"SELECT s.*, {VERDICTS} FROM json_populate_record(NULL::read.sla_clocks, %(row)s::json) s"
+)
 """The same of one row that is not in the table, because it is of another instant."""
 
 PAGE = f"""

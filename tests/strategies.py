@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 
+from commands.agreements import DefineAgreement, ReverseCredit
 from commands.cases import OpenCase
 from commands.catalogue import ALL
 from commands.churn_alerts import (
@@ -27,6 +28,7 @@ from commands.churn_alerts import (
 from commands.command import ByEmail, ByExternalId, ByPhone, Command
 from commands.customers import RegisterCustomer
 from commands.leads import CaptureLead
+from commands.marks import ReachMark
 from commands.retention import (
     RETENTION_COMMANDS,
     Purchases,
@@ -35,9 +37,11 @@ from commands.retention import (
     Silences,
     Spending,
 )
+from domain.agreement import Escalation, Promise, Scope
 from domain.assessment import Assessment, Reason
 from domain.retention_policy import RetentionPolicy
 from domain.values import UUID_PATTERN, Label
+from tests.desk import PROMISE
 from tests.world import NOON, World
 
 EXAMPLES = int(os.environ.get("CRM_TEST_EXAMPLES", "0"))
@@ -58,9 +62,16 @@ NAMES = [
 CUSTOMERS = [*UUIDS[:2], *NAMES]
 THINGS = [DESK, DESK, DESK, UUIDS[2], UUIDS[0]]
 REFS = {"customer": CUSTOMERS, "customer_id": CUSTOMERS, "lead": THINGS, "case": THINGS}
+REFS["agreement"] = [DESK, DESK, UUIDS[3]]
 KEEPING = (*RETENTION_COMMANDS, *CHURN_ALERT_COMMANDS)
 EVERYDAY = tuple(kind for kind in ALL if kind not in KEEPING)
 """What customers, leads and cases live by; keeping customers has stories of its own."""
+EVERYTHING = PROMISE.model_copy(
+    update={
+        "scope": Scope(everything=True),
+        "escalations": (Escalation(on="breached", level=1, notify=("boss",)),),
+    }
+)
 MADE: dict[object, list[BaseModel]] = {
     Assessment: [
         Assessment(score=n, basis="silence 1", reasons=(Reason(code="a", points=n, numbers={}),))
@@ -74,12 +85,24 @@ MADE: dict[object, list[BaseModel]] = {
         Renewals(model="sbg", ended=ended, going_on=(0, 0, 0, 382))
         for ended in [(369, 163, 86, 0), (0, 900, 0, 0)]
     ],
+    Promise: [PROMISE, EVERYTHING],
 }
 """Models whose fields depend on one another, and those that are long to compute with."""
 PROLOGUE = (
+    DefineAgreement(agreement=DESK, promise=EVERYTHING, applies_from=NOON - timedelta(days=9)),
     *(RegisterCustomer(customer=uuid) for uuid in UUIDS[:2]),
     CaptureLead(lead=DESK, customer=UUIDS[0], source="web"),
     OpenCase(case=DESK, customer=UUIDS[0], channel="email"),
+    ReachMark(case=DESK, clock="resolution", instance=1, mark="breached", due=NOON, events=2),
+    ReverseCredit(
+        agreement=DESK,
+        customer=UUIDS[0],
+        period="2026-01",
+        case=DESK,
+        clock="resolution",
+        instance=1,
+        reason="goodwill",
+    ),
     SetRetentionPolicy(policy=RetentionPolicy(currency="EUR")),
     RaiseChurnAlert(
         customer=UUIDS[0],

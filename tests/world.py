@@ -71,6 +71,12 @@ class MemoryStore:
     def fingerprint(self, tenant, command: Command) -> bytes:
         return f"{tenant} {command.name} {command.model_dump_json()}".encode()
 
+    def agreements(self, tenant):
+        mine = {
+            stream: events for (owner, stream), events in self.streams.items() if owner == tenant
+        }
+        return {s: list(told) for s, told in mine.items() if told[0].type.startswith("agreement.")}
+
     def pipelines(self, tenant):
         return {SALES.name: SALES}
 

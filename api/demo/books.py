@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from api.demo.world import Message, Sent
-from domain.case import Priority
 from domain.sla import TARGETS
+from domain.values import Priority
 
 Name = tuple[str, ...]
 SILENCE_FACTOR = 3

@@ -7,6 +7,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commands.agreements import ReviewAgreement
 from commands.cases import NoteAgentAnswer, NoteCustomerMessage
 from commands.catalogue import ALL
 from commands.command import organisation
@@ -26,6 +27,7 @@ EACH_COUNTS = (
     NoteCustomerMessage,
     NoteAgentAnswer,
     RecordInteraction,
+    ReviewAgreement,
 )
 """Two of these with different ids are two things that happened."""
 
@@ -118,7 +120,7 @@ def test_folding_is_total_and_leaves_what_it_folds_alone(world):
 
 def test_random_stories_bring_about_every_event():
     """The properties above are worth little if the stories never come to what they are about."""
-    worlds = [story(seed, length=60) for seed in range(60)]
+    worlds = [story(seed, length=120) for seed in range(60)]
     happened = {r.type for world in worlds for r in world.store.log}
     assert happened - names(*RETENTION) == set(EVENTS) - names(*RETENTION)
 

@@ -206,10 +206,12 @@ def test_a_case_keeps_what_later_decisions_need():
         id=CASE.id,
         customer=ANN,
         status="waiting",
+        channel="email",
         category="delivery",
         priority="high",
         assigned=("max", "first line"),
         waiting_for="customer",
         level=2,
         links=frozenset({(OTHER.id, "follows")}),
+        events=7,
     )
