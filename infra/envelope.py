@@ -15,11 +15,12 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from domain.catalogue import EVENTS
 from domain.events import Event, Recorded, Unreadable
 from domain.personal import Redacted
+from domain.values import Money
 from infra.keys import DataKey, Slot
 
 VERSION = b"\x01"
@@ -67,9 +68,14 @@ def encode(recorded: Recorded[Event], keys: Keys) -> bytes:
             "type": recorded.type,
             "version": recorded.version,
         },
-        default=vars,
+        default=plain,
         option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z,
     )
+
+
+def plain(part: BaseModel) -> dict[str, Any]:
+    """Give a part of an event as JSON knows it: money, which is frequent, without a copy."""
+    return vars(part) if type(part) is Money else part.model_dump(mode="json")
 
 
 def decode(envelope: bytes, position: int = 0) -> Recorded[Event]:
