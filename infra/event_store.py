@@ -66,12 +66,12 @@ SALES = Pipeline(
 
 AGREEMENTS = """
 SELECT stream, envelope FROM crm.event
-WHERE tenant = %s AND subject = ANY(%s::uuid[]) AND type LIKE 'agreement.%%'
+WHERE tenant = %(tenant)s AND subject = ANY(%(wanted)b::uuid[]) AND type LIKE 'agreement.%%'
 ORDER BY stream, version
 """
 COUNT_AGREEMENTS = """
 SELECT count(*) FROM crm.event
-WHERE tenant = %s AND subject = ANY(%s::uuid[]) AND type LIKE 'agreement.%%'
+WHERE tenant = %(tenant)s AND subject = ANY(%(wanted)b::uuid[]) AND type LIKE 'agreement.%%'
 """
 
 
