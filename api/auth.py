@@ -6,6 +6,7 @@ from anyio import to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.problems import Problem
+from commands.catalogue import ALL
 from commands.ports import Who
 from infra.api_keys import ApiKeys, Role
 
@@ -19,6 +20,10 @@ MAY: dict[Role, frozenset[Role]] = {
 }
 
 
+FOR_OPERATORS = frozenset(command.name for command in ALL if not command.by_channels)
+"""The commands that no channel may ask for."""
+
+
 class Caller(NamedTuple):
     """On whose behalf a call is made."""
 
@@ -29,11 +34,13 @@ class Caller(NamedTuple):
     @property
     def who(self) -> Who:
         """As the write path wants to know it."""
-        return Who(self.tenant, f"key:{self.key_id}")
+        return Who(self.tenant, f"key:{self.key_id}", operates=self.role == "operate")
 
 
 def needed(method: str, path: str) -> Role:
     """Say which role a call needs. A new route is closed: to read it needs `read`, else more."""
+    if path.removeprefix("/v1/commands/") in FOR_OPERATORS:
+        return "operate"
     if path.startswith(("/v1/events", "/v1/commands/")):
         return "publish"
     if path.startswith("/v1/refused") or method not in ("GET", "HEAD"):

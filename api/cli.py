@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from api import (
+    cli_agreements,
     cli_kafka,
     cli_keys,
     cli_look,
@@ -18,6 +19,7 @@ from api import (
     cli_retention,
     cli_run,
     cli_set_up,
+    cli_sla,
 )
 from api.cli_common import FAILED, UNREACHABLE, Fault
 
@@ -39,6 +41,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "api": cli_run.api,
     "sequencer": cli_run.sequencer,
     "follow": cli_run.follow,
+    "timers": cli_run.timers,
     "relay": cli_kafka.relay,
     "inbound": cli_kafka.inbound,
     "announce": cli_kafka.announce,
@@ -48,6 +51,9 @@ GROUPS = {
     "projections": cli_look.projections,
     "parked": cli_look.parked,
     "refused": cli_refused.refused,
+    "agreements": cli_agreements.agreements,
+    "sla": cli_sla.sla,
+    "credits": cli_agreements.credits_,
     "pipelines": cli_set_up.pipelines,
     "keys": cli_keys.keys,
     "topics": cli_kafka.topics,

@@ -18,7 +18,7 @@ Port = Annotated[int | None, typer.Option("--port", min=0, max=65_535, help="CRM
 
 
 def up(port: Port = None) -> None:
-    """Run API, sequencer and followers in one process."""
+    """Run API, sequencer, followers and timers in one process."""
     from consumers.service import ROLES
 
     answer(port, ROLES)
@@ -45,6 +45,12 @@ def follow(
             raise Fault(NOT_FOUND, f"There is no read model {name}; there are: {known}.")
         tables = {n: table for n, table in runtime.tables.items() if name in (None, n)}
         loop(replace(runtime, tables=tables), ["follow"])
+
+
+def timers() -> None:
+    """Run the timers of the clocks alone; two of them fire nothing twice."""
+    with opened("INFO") as runtime:
+        loop(runtime, ["timers"])
 
 
 def demo(

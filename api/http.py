@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from api import dead_letters, problems, reads, retention
+from api import dead_letters, problems, reads, retention, sla_reads
 from api.auth import Gate
 from api.docs import docs_routes
 from api.edge import Edge
@@ -14,6 +14,7 @@ from api.publish import publish_routes
 from infra.api_keys import ApiKeys
 from infra.reader import Reader
 from infra.runtime import Runtime
+from infra.sla import SlaReader
 
 
 def create_app(runtime: Runtime) -> FastAPI:
@@ -32,10 +33,12 @@ def create_app(runtime: Runtime) -> FastAPI:
     )
     app.state.runtime = runtime
     app.state.reader = Reader(runtime)
+    app.state.sla = SlaReader(runtime.pool)
     app.state.metrics = Metrics(runtime)
     app.router.routes.extend([*publish_routes(), *health_routes(), *docs_routes()])
     app.include_router(reads.router)
     app.include_router(retention.router)
+    app.include_router(sla_reads.router)
     app.include_router(dead_letters.router)
     app.add_middleware(Gate, keys=ApiKeys(runtime.pool))
     app.add_middleware(Edge)

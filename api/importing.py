@@ -131,7 +131,7 @@ def run_import(
         source = stack.enter_context(closing(source_of(file, path, mapping, secret)))
         judge: Judge = form_only
         if writes is not None:
-            judge = ingester(writes, Who(tenant, authid))
+            judge = ingester(writes, Who(tenant, authid, operates=True))
             configure_pipelines(writes, tenant, mapping)
         show = progress or stack.enter_context(showing(path.name))
         parts = stack.enter_context(closing(ahead(read_in(batches(source, batch), tenant))))

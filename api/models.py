@@ -147,7 +147,11 @@ RefusedItem = create_model(  # type: ignore[call-overload]
 
 def row_of(projection: Projection, name: str, **more: object) -> type[BaseModel]:
     """Make the model of a read model's rows."""
-    columns = {column: (type_of(each), ...) for column, each in projection.columns.items()}
+    columns = {
+        column: (type_of(each), ...)
+        for column, each in projection.columns.items()
+        if not each.inner
+    }
     fields = {"id": (Id, ...), **columns, "position": (int, ...)}
     fields |= {column: (kind, ...) for column, kind in more.items()}
     model: type[BaseModel] = create_model(  # type: ignore[call-overload]

@@ -121,20 +121,23 @@ class Customers(Page):
             return None
         if len(asked) < len(self.model_fields_set - {"at_least"}):
             raise Problem(400, "request.invalid", "An identifier takes no other filter beside it.")
-        kinds: dict[tuple[str, ...], type[IdentifierRef]] = {
-            ("email",): ByEmail, ("phone",): ByPhone, ("id", "system"): ByExternalId
-        }  # fmt: skip
-        kind = kinds.get(tuple(sorted(asked)))
-        if kind is None:
-            raise Problem(
-                400, "request.invalid", "Ask by email, by phone, or by system and id together."
-            )
-        try:
-            return kind(**asked).identifier()
-        except ValidationError as error:
-            raise Problem(
-                400, "request.invalid", in_words(error.errors(include_input=False))
-            ) from None
+        return identifier_of(asked)
+
+
+def identifier_of(asked: dict[str, str]) -> Identifier:
+    """Read by what a customer is asked for."""
+    kinds: dict[tuple[str, ...], type[IdentifierRef]] = {
+        ("email",): ByEmail, ("phone",): ByPhone, ("id", "system"): ByExternalId
+    }  # fmt: skip
+    kind = kinds.get(tuple(sorted(asked)))
+    if kind is None:
+        raise Problem(
+            400, "request.invalid", "Ask by email, by phone, or by system and id together."
+        )
+    try:
+        return kind(**asked).identifier()
+    except ValidationError as error:
+        raise Problem(400, "request.invalid", in_words(error.errors(include_input=False))) from None
 
 
 class CustomerAsOf(Question):

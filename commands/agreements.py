@@ -1,5 +1,7 @@
 """What can be asked about agreements, and about the credits that they owe."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from commands.command import AgreementRef, CaseRef, Change, Command, CustomerIdRef, Fact, Reader
@@ -13,6 +15,8 @@ from domain.values import Instant, Label
 
 class AgreementCommand(Command):
     """A command that changes one agreement."""
+
+    by_channels: ClassVar[bool] = False
 
     agreement: AgreementRef
 
@@ -85,6 +89,8 @@ class ReviewAgreement(AgreementCommand, name="agreement.review", publishes="agre
 
 class ReverseCredit(Command, name="credit.reverse", publishes="credit.reversed.v1"):
     """Take back a credit that a breach has earned."""
+
+    by_channels: ClassVar[bool] = False
 
     agreement: AgreementRef
     customer: CustomerIdRef

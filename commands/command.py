@@ -161,9 +161,6 @@ class Reader(Protocol):
     def retention_policy(self) -> tuple[Fact, RetentionPolicyHeld]:
         """Give what the tenant agreed on for keeping customers, and the place of its facts."""
 
-    def time(self) -> datetime:
-        """Give when what is asked takes effect."""
-
     def interaction(self) -> tuple[str, InteractionRecorded | None]:
         """Give the stream of the message at hand, and what it said if it was here before."""
 
@@ -181,6 +178,8 @@ class Command(BaseModel):
 
     name: ClassVar[str]
     publishes: ClassVar[str]
+    by_channels: ClassVar[bool] = True
+    """Whether a channel may ask for it, or only who operates the whole."""
     is_fact: ClassVar[bool] = False
     """Whether it records a fact with a stream of its own, named by the command id."""
     refs: ClassVar[tuple[tuple[str, str], ...]] = ()

@@ -67,6 +67,7 @@ def take_in(
     refused: RefusedMessages,
 ) -> list[Verdict]:
     """Take in messages that are read already."""
+    readings = [allowed(reading, who) for reading in readings]
     decided = iter(execute([r for r in readings if isinstance(r, Request)], who, ports))
     verdicts = [rejected(r) if isinstance(r, Rejected) else next(decided) for r in readings]
     not_kept = [
@@ -82,3 +83,10 @@ def take_in(
 def rejected(no: Rejected) -> Verdict:
     """Tell the sender why a message is not kept."""
     return Verdict("rejected", no.code, no.sentence)
+
+
+def allowed(reading: Reading, who: Who) -> Reading:
+    """Refuse what a channel may not ask for."""
+    if isinstance(reading, Rejected) or reading.command.by_channels or who.operates:
+        return reading
+    return Rejected("key.role", f"{reading.command.name} needs the role operate.")

@@ -24,6 +24,8 @@ class Who(NamedTuple):
 
     tenant: str
     authid: str
+    operates: bool = False
+    """Whether this is more than a channel: one who may say what is promised to whom."""
 
 
 class Request(NamedTuple):

@@ -18,7 +18,10 @@ from infra.opening import open_events, open_rows
 from infra.runtime import Runtime
 from infra.tables import Table
 from projections import churn_alerts, customer_history, customer_view, sales_pipeline, sla_clocks
+from projections.catalogue import INNER
 from projections.projection import Projection, Row
+
+HIDDEN = INNER | {"tenant"}
 
 LEAD = "SELECT * FROM read.sales_pipeline WHERE tenant = %(tenant)s AND key = %(key)s"
 CASE = f"SELECT * FROM ({sla_clocks.CLOCKS}) AS clocks WHERE key = %(key)s"
@@ -301,11 +304,7 @@ class Reader:
         return Listing(rows[:limit], rows[limit - 1]["key"] if len(rows) > limit else None)
 
     def _shown(self, tenant: str, rows: Sequence[Row]) -> list[Row]:
-        """Show rows to the outside: their personal data opened, their key called `id`."""
-        return [
-            {"id": row.pop("key")} | {name: plain(v) for name, v in row.items() if name != "tenant"}
-            for row in open_rows(self._keyring, tenant, rows)
-        ]
+        return [shown(row) for row in open_rows(self._keyring, tenant, rows)]
 
 
 def as_change(table: Table, row: Row) -> Row:
@@ -315,6 +314,11 @@ def as_change(table: Table, row: Row) -> Row:
     if table.projection is customer_view.customer_view:
         return {name: v for name, v in customer_view.combine([row]).items() if name != "merged"}
     return row
+
+
+def shown(row: Row) -> Row:
+    """Show a row to the outside, its personal data being open: its key is called `id`."""
+    return {"id": row.pop("key")} | {n: plain(v) for n, v in row.items() if n not in HIDDEN}
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - a value of any column

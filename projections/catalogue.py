@@ -21,4 +21,7 @@ ALL: tuple[Projection, ...] = (
     sla_credits,
 )
 
+INNER = {name for each in ALL for name, column in each.columns.items() if column.inner}
+"""The columns that are shown to nobody."""
+
 BY_NAME = {projection.name: projection for projection in ALL}

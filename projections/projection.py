@@ -24,6 +24,8 @@ class Column(NamedTuple):
 
     type: str
     new: Any = None
+    inner: bool = False
+    """Only what the next event needs: it is in the table, and shown to nobody."""
 
 
 def by_customer(recorded: Recorded[Event]) -> str:

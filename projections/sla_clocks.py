@@ -133,7 +133,7 @@ sla_clocks = Projection(
         "agreement": Column("uuid"),
         "agreement_version": Column("int"),
         "events": Column("bigint", 0),
-        "facts": Column("jsonb", []),
+        "facts": Column("jsonb", [], inner=True),
         "clocks": Column("jsonb", []),
         "breach_due": Column("timestamptz"),
         "next_due": Column("timestamptz"),

@@ -62,6 +62,19 @@ def entered(row: Row, event: CreditEarned | CreditReversed, recorded: Recorded[A
 
 # ---- Reading -------------------------------------------------------------------------------------
 
+LEDGERS = """
+SELECT key, customer, agreement, period, currency, owed, reversed, entries FROM read.sla_credits
+WHERE tenant = %(tenant)s AND (%(agreement)s::uuid IS NULL OR agreement = %(agreement)s)
+  AND (%(customer)s::uuid IS NULL OR customer = %(customer)s)
+  AND (%(period)s::text IS NULL OR period = %(period)s)
+ORDER BY period DESC, key LIMIT %(limit)s
+"""
+
+OF_BREACH = """
+SELECT agreement, customer, period FROM read.sla_credits
+WHERE tenant = %(tenant)s AND entries @> %(breach)s::jsonb
+"""
+
 TOTALS = """
 SELECT period, currency, count(DISTINCT customer) AS customers,
        sum(owed)::bigint AS owed, sum(reversed)::bigint AS reversed

@@ -52,6 +52,8 @@ def review(
     credits_: Sequence[Row],
     alternatives: dict[str, dict[str, dict[str, int]]],
     at: datetime,
+    *,
+    since: datetime | None = None,
 ) -> dict[str, Any]:
     """Put a review together, as plain JSON."""
     version = agreement["versions"][-1]
@@ -60,6 +62,7 @@ def review(
         "agreement": agreement["key"],
         "title": promise.title,
         "version": version["number"],
+        "since": iso(since),
         "as_of": at.isoformat(),
         "objective": promise.objective,
         "services": list(promise.services),
@@ -86,7 +89,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         "",
         cell(report["objective"]) or "No objective was written down.",
         "",
-        f"As of {report['as_of']}. Services: {listed(report['services'])}. Parties: "
+        f"{span_of(report)}. Services: {listed(report['services'])}. Parties: "
         + listed(f"{party['name']} ({party['role']})" for party in report["parties"]),
         "",
         "## What was promised",
@@ -140,9 +143,20 @@ def as_markdown(report: dict[str, Any]) -> str:
             ],
         ),
         "",
-        f"Next review: {report['next_review'] or 'none'}.",
+        f"Next review: {when(report['next_review'])}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def span_of(report: dict[str, Any]) -> str:
+    """Tell which promises a review is about, and as of when they are judged."""
+    since = f"Promises given from {when(report['since'])} on" if report["since"] else "All promises"
+    return f"{since}, as of {when(report['as_of'])}"
+
+
+def when(at: str | None) -> str:
+    """Tell an instant to the minute, in UTC as everything is."""
+    return datetime.fromisoformat(at).strftime("%Y-%m-%d %H:%M UTC") if at else "none"
 
 
 def table(head: list[str], rows: list[list[Any]]) -> list[str]:

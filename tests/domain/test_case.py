@@ -18,8 +18,10 @@ from domain.case import (
     CaseResumed,
     CaseWaiting,
     CustomerWrote,
+    MarkReached,
 )
 from tests.scenario import after, given
+from tests.world import NOON
 
 CASE = Case("ca000000-0000-0000-0000-000000000000")
 OTHER = Case("cb000000-0000-0000-0000-000000000000")
@@ -190,6 +192,13 @@ def test_a_case_is_not_linked_to_one_that_nobody_has_opened():
 
 def test_a_case_is_not_linked_to_itself():
     given(CASE, OPENED).when(rules.link, after(CASE, OPENED), "follows").rejected("case.link_self")
+
+
+def test_a_mark_is_reached_only_by_a_case_of_which_all_was_seen():
+    mark = MarkReached(clock="resolution", instance=1, mark="breached", due=NOON)
+    given(CASE, OPENED).when(rules.reach_mark, mark, 1).then_each_time(mark)
+    given(CASE, OPENED, WAITING).when(rules.reach_mark, mark, 1).rejected("case.moved")
+    given(CASE).when(rules.reach_mark, mark, 0).rejected("case.unknown")
 
 
 def test_a_case_keeps_what_later_decisions_need():

@@ -211,7 +211,8 @@ def test_a_review_moves_the_date_of_the_next_one(desk):
 
 def test_a_cell_cannot_break_out_of_its_table():
     report = {
-        "title": "A | B", "version": 1, "objective": "", "as_of": "", "services": [],
+        "title": "A | B", "version": 1, "objective": "", "since": None, "as_of": None,
+        "services": [],
         "parties": [], "promised": {"x\n| y": {"low": "1"}}, "kept": [], "cost": [],
         "what_if": {}, "next_review": None,
     }  # fmt: skip
