@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from api.agreement_file import AgreementFile
     from commands.command import Command
     from commands.ports import Verdict
+    from domain.agreement import Promise
     from infra.runtime import Runtime
 
 SYSTEM = "agreement"
@@ -147,6 +148,7 @@ def list_(tenant: Tenant = None, as_json: Json = False) -> None:
 def show(agreement: Referred, *, tenant: Tenant = None, as_json: Json = False) -> None:
     """Show what an agreement says, version by version."""
     from api.output import print_fields, print_json, print_line, print_table
+    from domain.agreement import Promise
     from infra.sla import SlaReader
 
     with opened() as runtime:
@@ -161,45 +163,57 @@ def show(agreement: Referred, *, tenant: Tenant = None, as_json: Json = False) -
     names = ("title", "id", "rank", "retired_from", "reviewed_at", "review_outcome", "review_due")
     print_fields((name.replace("_", " "), found[name]) for name in names)
     for version in found["versions"]:
+        promise = Promise.model_validate(version["promise"])
         print_line("")
         print_line(
             f"Version {version['number']}, from {version['applies_from'][:19].replace('T', ' ')}"
             f" UTC: {version['reason']}"
         )
-        print_fields(wording(version["promise"]))
+        print_fields(wording(promise))
         print_line("")
-        print_table(("clock", "priority", "target", "warnings"), targets(version["promise"]), "")
+        print_table(("clock", "priority", "target", "warned at"), targets(promise), "")
 
 
-def wording(promise: dict[str, Any]) -> list[tuple[str, object]]:
+def wording(promise: "Promise") -> list[tuple[str, object]]:
     """Tell in fields what a version says besides its targets."""
-    calendar = promise["terms"]["calendar"]
-    scope = {name: values for name, values in promise["scope"].items() if values}
-    hours = [f"{day} {', '.join(windows)}" for day, windows in calendar["week"].items()]
+    from domain.calendar import WEEKDAYS
+    from projections.sla_review import span
+
+    terms, limit = promise.terms, promise.terms.forgotten_after
+    conditions = promise.scope.conditions().items()
+    scope = [f"{trait} {', '.join(values)}" for trait, values in conditions]
+    hours: dict[tuple[str, ...], list[str]] = {}
+    for day in WEEKDAYS:
+        if terms.calendar.week.get(day):
+            hours.setdefault(terms.calendar.week[day], []).append(day)
+    week = [f"{', '.join(windows)} on {', '.join(days)}" for windows, days in hours.items()]
     return [
-        ("objective", promise["objective"]),
-        ("services", promise["services"]),
-        ("parties", [f"{party['name']} ({party['role']})" for party in promise["parties"]]),
-        ("for", scope),
-        ("hours", [f"{calendar['zone']}, {len(calendar['holidays'])} holidays", *hours]),
-        ("forgotten after", promise["terms"]["forgotten_after"]),
+        ("objective", promise.objective),
+        ("services", list(promise.services)),
+        ("parties", [f"{party.name} ({party.role})" for party in promise.parties]),
+        ("for", scope or ["everything"]),
+        ("hours", [*week, f"{terms.calendar.zone}, {len(terms.calendar.holidays)} holidays"]),
+        ("forgotten", f"after {span(limit.total_seconds())} of a pause" if limit else None),
     ]
 
 
-def targets(promise: dict[str, Any]) -> list[tuple[object, ...]]:
-    """Tell the targets of a version, one a line."""
-    return [
-        (
-            rule["clock"],
-            priority,
-            target,
-            ", ".join(f"{w['percent']} %" if w["percent"] else w["after"] for w in rule["warnings"])
-            if number == 0
-            else "",
+def targets(promise: "Promise") -> list[tuple[str, ...]]:
+    """Tell the targets of a version, one a line; warnings only where they are new."""
+    from domain.values import Priority
+    from projections.sla_review import span
+
+    told: list[tuple[str, ...]] = []
+    for rule in promise.terms.clocks:
+        warnings = ", ".join(
+            f"{w.percent} %" if w.after is None else span(w.after.total_seconds())
+            for w in rule.warnings
         )
-        for rule in promise["terms"]["clocks"]
-        for number, (priority, target) in enumerate(rule["targets"].items())
-    ]
+        told += [
+            (rule.clock, priority, span(rule.targets[priority].total_seconds()), warnings)
+            for priority in get_args(Priority)
+            if priority in rule.targets
+        ]
+    return told
 
 
 @agreements.command("review")
@@ -270,7 +284,8 @@ def credits_list(
     as_json: Json = False,
 ) -> None:
     """List what breaches have earned, entry by entry."""
-    from api.output import money, print_json, print_table
+    from api.output import print_json, print_table
+    from domain.money import money
     from infra.sla import SlaReader
 
     with opened() as runtime:

@@ -123,7 +123,8 @@ def late(event: dict[str, Any]) -> str:
 
 def facts(data: dict[str, Any]) -> str:
     """Tell the facts of an event in one line; amounts of money as they are read."""
-    from api.output import money, text
+    from api.output import text
+    from domain.money import money
 
     return "  ".join(
         f"{name}={money(**value) if is_money(value) else text(value)}"
@@ -184,6 +185,7 @@ def show_case(
     as_json: Json = False,
 ) -> None:
     """Show a case, with its clocks."""
+    from api.cli_sla import print_clocks
     from infra.reader import Reader
 
     instants = as_of(instant(at), effective=effective, what="at")
@@ -191,7 +193,10 @@ def show_case(
         tenant = tenant or runtime.settings.tenant
         reader, id_ = Reader(runtime), stream_of(tenant, "case", case)
         row = reader.case_as_of(tenant, id_, **instants) if at else reader.case(tenant, id_)
+    clocks = row.pop("clocks") if row and not as_json else []
     shown(row, f"No case {case} of tenant {tenant} was known then.", as_json=as_json)
+    if not as_json:
+        print_clocks(clocks)
 
 
 def shown(row: dict[str, Any] | None, missing: str, *, as_json: bool) -> None:
@@ -208,7 +213,7 @@ def shown(row: dict[str, Any] | None, missing: str, *, as_json: bool) -> None:
 
 def amounts(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Show amounts of money as they are read."""
-    from api.output import money
+    from domain.money import money
 
     for name, value in row.items():
         if name == "revenue":

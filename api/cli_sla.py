@@ -1,5 +1,6 @@
 """Commands that show how promises are kept: the wall, the queue, a caller's place, compliance."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ def wall(
     """Show the clocks of open cases: running ones by time to breach, then the paused."""
     from api.output import print_json, print_table
     from infra.sla import SlaReader
+    from projections.sla_review import span
 
     with opened() as runtime:
         reader, tenant = SlaReader(runtime.pool), tenant or runtime.settings.tenant
@@ -153,7 +155,8 @@ def compliance(
 
 def kept(row: dict[str, Any]) -> tuple[object, ...]:
     """Tell what became of the promises of a group."""
-    from api.output import money
+    from domain.money import money
+    from projections.sla_review import span
 
     counts = ("clock", "promises", "met", "breached", "forgotten", "open", "cancelled",
               "without_target")  # fmt: skip
@@ -164,17 +167,42 @@ def kept(row: dict[str, Any]) -> tuple[object, ...]:
 
 
 def left(seconds: float | None) -> str | None:
-    """Tell how much time is left, or by how much it is late."""
+    """Tell how much time is left by the clock on the wall, or by how much it is late."""
     if seconds is None:
         return None
-    return span(seconds) if seconds >= 0 else f"-{span(-seconds)}"
-
-
-def span(seconds: float | None) -> str | None:
-    """Tell a time in days, hours, minutes and seconds."""
-    if seconds is None:
-        return None
-    whole = timedelta(seconds=round(seconds))
+    whole = timedelta(seconds=abs(round(seconds)))
     hours, rest = divmod(whole.seconds, 3600)
-    clock = f"{hours:02}:{rest // 60:02}:{rest % 60:02}"
-    return f"{whole.days}d {clock}" if whole.days else clock
+    clock = f"{whole.days}d " * bool(whole.days) + f"{hours:02}:{rest // 60:02}:{rest % 60:02}"
+    return clock if seconds >= 0 else f"-{clock}"
+
+
+# ---- The clocks of one case ----------------------------------------------------------------------
+
+
+def print_clocks(clocks: Sequence[dict[str, Any]]) -> None:
+    """Print the clocks of a case, and everything that happened to them."""
+    from api.output import print_line, print_table
+    from projections.sla_review import span
+
+    told = [
+        (
+            each["clock"],
+            each["instance"],
+            each["state"],
+            span(each["used"]),
+            span(each["target"]),
+            each["deadline"],
+            each["breached_at"],
+        )
+        for each in clocks
+    ]
+    head = ("clock", "no.", "state", "used", "target", "due (UTC)", "breached (UTC)")
+    print_line("")
+    print_table(head, told, "No clock has started.")
+    happened = [
+        (event["at"], each["clock"], each["instance"], event["kind"], event["reason"])
+        for each in clocks
+        for event in each["events"]
+    ]
+    print_line("")
+    print_table(("at (UTC)", "clock", "no.", "what", "why"), sorted(happened, key=str), "")

@@ -15,8 +15,6 @@ EMPTY: tuple[object, ...] = (None, "", {}, [], ())
 WIDTH_MAX = 60
 """How wide a column may be on a terminal; elsewhere nothing is cut."""
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
-NO_MINOR_UNIT = {"CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"}
-THREE_DIGITS = {"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"}
 
 Row = Mapping[str, Any]
 
@@ -119,12 +117,6 @@ def text(value: object) -> str:
 def when(at: datetime) -> str:
     """Tell an instant to the second; it is UTC, as everything is."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def money(amount: int, currency: str) -> str:
-    """Tell an amount of minor units."""
-    digits = 0 if currency in NO_MINOR_UNIT else 3 if currency in THREE_DIGITS else 2
-    return f"{amount / 10**digits:,.{digits}f} {currency}"
 
 
 def is_number(cell: str) -> bool:

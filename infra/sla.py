@@ -43,8 +43,9 @@ class SlaReader:
         limit: int = 100,
     ) -> list[Row]:
         """Give the clocks of open cases: running ones by time to breach, then the paused."""
-        filters = {"verdict": verdict, "team": team, "limit": limit}
-        return self._rows(sla_service.WALL, tenant=tenant, at=at or datetime.now(UTC), **filters)
+        now, filters = at or datetime.now(UTC), {"verdict": verdict, "team": team, "limit": limit}
+        rows = self._rows(sla_service.WALL, tenant=tenant, at=now, **filters)
+        return [sla_service.with_time_used(row, now) for row in rows]
 
     def queue(
         self,
@@ -118,7 +119,8 @@ class SlaReader:
     ) -> dict[str, dict[str, int]]:
         """Count what past cases would have come to under other terms; nothing is changed."""
         period = {"agreement": agreement, "since": since, "until": until}
-        with self._pool.connection() as conn, conn.cursor("histories") as cursor:
+        with self._pool.connection() as conn, conn.transaction():
+            cursor = conn.cursor("histories")
             cursor.execute(sla_service.FACTS, {"tenant": tenant, **period})
             return what_if((facts for (facts,) in cursor), terms, at or datetime.now(UTC))
 

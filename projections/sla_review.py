@@ -5,12 +5,14 @@ puts them together, and lets the clocks run once more over the same history by o
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, get_args
 
 from domain.agreement import Promise
 from domain.clocks import Clock, Service, pause_limit
+from domain.money import money
 from domain.terms import Terms
+from domain.values import Priority
 from projections.projection import Row
 from projections.sla_clocks import service
 
@@ -68,7 +70,11 @@ def review(
         "services": list(promise.services),
         "parties": [party.model_dump() for party in promise.parties],
         "promised": {
-            rule.clock: {priority: str(target) for priority, target in rule.targets.items()}
+            rule.clock: {
+                priority: span(rule.targets[priority].total_seconds())
+                for priority in get_args(Priority)
+                if priority in rule.targets
+            }
             for rule in promise.terms.clocks
         },
         "kept": [dict(row) for row in compliance],
@@ -90,7 +96,8 @@ def as_markdown(report: dict[str, Any]) -> str:
         cell(report["objective"]) or "No objective was written down.",
         "",
         f"{span_of(report)}. Services: {listed(report['services'])}. Parties: "
-        + listed(f"{party['name']} ({party['role']})" for party in report["parties"]),
+        + listed(f"{party['name']} ({party['role']})" for party in report["parties"])
+        + ".",
         "",
         "## What was promised",
         "",
@@ -127,7 +134,11 @@ def as_markdown(report: dict[str, Any]) -> str:
         *table(
             ["period", "owed", "taken back"],
             [
-                [row["period"], money(row["owed"], row), money(row["reversed"], row)]
+                [
+                    row["period"],
+                    money(row["owed"], row["currency"]),
+                    money(row["reversed"], row["currency"]),
+                ]
                 for row in report["cost"]
             ],
         ),
@@ -177,8 +188,9 @@ def listed(values: Iterable[str]) -> str:
 
 
 def span(seconds: float | None) -> str:
-    return "–" if seconds is None else str(timedelta(seconds=round(seconds)))
-
-
-def money(amount: int, row: Row) -> str:
-    return f"{amount / 100:.2f} {row['currency']}"
+    """Tell working time as a file says it: `24h`, `1h 30m`; a day of it would be ambiguous."""
+    if seconds is None:
+        return "–"
+    minutes, second = divmod(round(seconds), 60)
+    parts = ((minutes // 60, "h"), (minutes % 60, "m"), (second, "s"))
+    return " ".join(f"{count}{unit}" for count, unit in parts if count) or "0s"

@@ -4,20 +4,42 @@ Questions to the read model `sla_clocks`. Each is asked with an instant: a clock
 judged as of then, one that has ended by the times of its events alone.
 """
 
-from projections.sla_clocks import EACH, VERDICT
+from datetime import datetime
+
+from projections.projection import Row
+from projections.sla_clocks import EACH, VERDICT, service
 
 EVERY_CLOCK = f"""
 SELECT s.key AS case_id, s.customer, s.status, s.priority, s.category, s.channel,
-       s.agent, s.team, s.tier, s.waiting_for, s.agreement, s.agreement_version, s.opened_at,
+       s.agent, s.team, s.waiting_for, s.agreement, s.agreement_version, s.opened_at,
        c.clock, c.instance, c.state, c.target, c.used, c.deadline, c.breached_at, c.activated_at,
-       c.ended_at, {VERDICT} AS verdict
+       c.ended_at, {VERDICT} AS verdict{{more}}
 FROM read.sla_clocks s CROSS JOIN LATERAL {EACH}
 WHERE s.tenant = %(tenant)s
 """
 
+# A customer that was merged is served as the one that stands for it.
+STANDS = """
+up (id, tier, merged_into) AS (
+    SELECT v.key, v.tier, v.merged_into FROM read.customer_view v
+    WHERE v.tenant = %(tenant)s AND v.key IN (
+        SELECT customer FROM read.sla_clocks
+        WHERE tenant = %(tenant)s AND status IN ('open', 'waiting'))
+    UNION ALL
+    SELECT up.id, v.tier, v.merged_into FROM up
+    JOIN read.customer_view v ON v.tenant = %(tenant)s AND v.key = up.merged_into
+), stands AS (
+    SELECT id, tier FROM up WHERE merged_into IS NULL
+)
+"""
+
 WALL = f"""
-SELECT *, extract(epoch FROM deadline - %(at)s::timestamptz)::float8 AS seconds_left
-FROM ({EVERY_CLOCK} AND s.status NOT IN ('resolved', 'closed')) AS clocks
+WITH RECURSIVE {STANDS}
+SELECT clocks.*, coalesce(stands.tier, case_tier) AS tier,
+       extract(epoch FROM deadline - %(at)s::timestamptz)::float8 AS seconds_left
+FROM ({EVERY_CLOCK.format(more=", s.tier AS case_tier, s.facts")}
+      AND s.status NOT IN ('resolved', 'closed')) AS clocks
+LEFT JOIN stands ON stands.id = clocks.customer
 WHERE state IN ('running', 'paused') AND verdict <> 'no target'
   AND (%(verdict)s::text IS NULL OR verdict = %(verdict)s)
   AND (%(team)s::text IS NULL OR team = %(team)s)
@@ -25,15 +47,22 @@ ORDER BY (verdict = 'paused'), deadline, case_id, clock, instance LIMIT %(limit)
 """
 """Running clocks by time to breach (those that are over it first), then the paused ones."""
 
-# A customer that was merged is served as the one that stands for it.
-PLACED = """
-WITH RECURSIVE stands (id, root, tier) AS (
-    SELECT v.key, v.key, v.tier FROM read.customer_view v
-    WHERE v.tenant = %(tenant)s AND v.merged_into IS NULL
-    UNION ALL
-    SELECT v.key, stands.root, stands.tier FROM read.customer_view v
-    JOIN stands ON v.merged_into = stands.id WHERE v.tenant = %(tenant)s
-), waiting AS (
+
+def with_time_used(row: Row, at: datetime) -> Row:
+    """Give a row of the wall with the working time used by then, as the case's calendar says."""
+    shown = {name: value for name, value in row.items() if name not in ("facts", "case_tier")}
+    served = service(row["facts"])
+    clock = next(
+        c for c in served.clocks if (c.name, c.instance) == (row["clock"], row["instance"])
+    )
+    if clock.state == "running" and clock.since is not None:
+        running = served.terms.calendar.between(clock.since, at)
+        shown["used"] = (clock.used + running).total_seconds()
+    return shown
+
+
+PLACED = f"""
+WITH RECURSIVE {STANDS}, waiting AS (
     SELECT s.key AS case_id, s.customer, s.priority, s.category, s.team, s.breach_due, s.opened_at,
            coalesce(stands.tier, s.tier) AS tier
     FROM read.sla_clocks s LEFT JOIN stands ON stands.id = s.customer
@@ -92,7 +121,7 @@ GROUPS = {
 COMPLIANCE = f"""
 WITH promised AS (
     SELECT {{group}} AS "group", clocks.*
-    FROM ({EVERY_CLOCK}) AS clocks
+    FROM ({EVERY_CLOCK.format(more="")}) AS clocks
     WHERE (%(agreement)s::uuid IS NULL OR agreement = %(agreement)s)
       AND (%(since)s::timestamptz IS NULL OR activated_at >= %(since)s)
       AND (%(until)s::timestamptz IS NULL OR activated_at < %(until)s)

@@ -66,6 +66,9 @@ def commands(env: Path) -> list[tuple[str, str]]:
             f'{publish} {json} -d {quote(HELLO)} "$API/v1/events"',
             "let Ada call; do it twice: the second time it is a duplicate",
         ),
+        ("crm sla wall --limit 5", "live cases, by the time to their next breach"),
+        ("crm sla compliance --by agreement", "which promises were kept, and what it cost"),
+        ("crm agreements review live", "what was promised, kept and paid, and what if"),
         ("crm refused list", "what was not kept, and why"),
         ("crm projections status", "whether every read model is level"),
     ]

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
+from api.demo.agreement import FILE, agree
 from api.demo.generator import year
 from api.demo.guide import banner, guide
 from api.demo.home import Home, locked, write_env
@@ -46,7 +47,8 @@ def forget(url: str, directory: Path) -> None:
     """Begin anew."""
     with connect(url) as conn:
         forget_everything(conn)
-    (directory / "demo.json").unlink(missing_ok=True)
+    for name in ("demo.json", FILE):
+        (directory / name).unlink(missing_ok=True)
 
 
 def go_on(plan: Plan, home: Home, runtime: Runtime) -> None:
@@ -58,6 +60,7 @@ def go_on(plan: Plan, home: Home, runtime: Runtime) -> None:
         play_all(plan, runtime)
         home.is_played = True
         home.keep(directory)
+    agree(runtime)
     with serving(runtime) as address:
         level(runtime)
         env = write_env(home, directory, address)

@@ -1,7 +1,7 @@
 """Live traffic: what the channels go on telling, sent through real HTTP with a real key."""
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
 from itertools import count
@@ -18,6 +18,8 @@ from api.demo.world import Message
 PER_SECOND = 7.0
 SENT_TWICE = 0.03
 BROKEN = 0.002
+WORKED = 0.08
+"""How often somebody works on the oldest case: not often enough for all targets to be met."""
 TIMEOUT_SECONDS = 30
 OK = 200
 
@@ -25,14 +27,20 @@ OK = 200
 def happenings(run: str, customers: int) -> Iterator[Message]:
     """Tell without end what customers do; `run` keeps the ids of one start apart from others'."""
     random = Random(run)  # noqa: S311 - a story, not a secret
+    desk: deque[tuple[str, Message]] = deque()
     for number in count(1):
-        message = {
-            "specversion": "1.0",
-            "id": f"{run}-{number}",
-            "source": "/channels/live",
-            **happening(random, f"{run}-{number}", random.randint(1, customers)),
-        }
+        id_ = f"{run}-{number}"
+        if desk and random.random() < WORKED:
+            type_, case = desk.popleft()
+            said: Message = {"type": type_, "data": case}
+        else:
+            said = happening(random, id_, random.randint(1, customers))
+        message = {"specversion": "1.0", "id": id_, "source": "/channels/live", **said}
         yield message
+        if said["type"] == "case.opened.v1":
+            case = {"case": said["data"]["case"]}
+            desk.append(("case.agent_answered.v1", case | {"agent": "Kim"}))
+            desk.append(("case.resolved.v1", case))
         if random.random() < SENT_TWICE:
             yield message
 

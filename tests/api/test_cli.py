@@ -19,9 +19,10 @@ from api.cli_common import FAILED, NOT_FOUND, UNREACHABLE, USAGE, Fault, identif
 from api.demo.play import play
 from api.demo.story import EMAIL, story
 from api.demo.world import World
-from api.output import money, text
+from api.output import text
 from commands.ports import Who
 from consumers.follow import advance
+from domain.money import money
 from domain.values import email, external_id, phone
 from infra.runtime import open_runtime
 from infra.sequencing import Sequencing

@@ -187,13 +187,13 @@ def test_the_review_tells_what_was_promised_kept_and_paid(desk):
     desk.fire_all()
     [(key,)] = rows(desk, "SELECT key FROM read.agreements")
     report = desk.sla.review("acme", key, START + 3 * HOUR)
-    assert report["promised"] == {"resolution": {"normal": "4:00:00", "urgent": "1:00:00"}}
+    assert report["promised"] == {"resolution": {"normal": "4h", "urgent": "1h"}}
     assert report["cost"][0]["owed"] == 8_000, "two breaches, capped"
     assert report["what_if"]["targets times 1.0"]["resolution"]["met"] == 2
     assert json.loads(json.dumps(report)) == report
     written = as_markdown(report)
     assert "# Gold, version 1" in written
-    assert "| resolution | 2 | 1 | 1 | 1 | 50.0 % | 1:30:00 |" in written
+    assert "| resolution | 2 | 1 | 1 | 1 | 50.0 % | 1h 30m |" in written
     assert "| 2024-01 | 80.00 EUR | 0.00 EUR |" in written
     assert desk.sla.review("acme", "00000000-0000-4000-8000-000000000000") is None
     assert desk.sla.review("other", key) is None
