@@ -6,7 +6,7 @@ from typing import Literal, assert_never
 from domain.events import Event
 from domain.personal import ContentText
 from domain.rejected import Rejected
-from domain.terms import Terms
+from domain.terms import SharedTerms
 from domain.values import Id, Instant, Label, Priority
 
 Status = Literal["unknown", "open", "waiting", "resolved", "closed"]
@@ -106,7 +106,7 @@ class AgreementMatched(Event, name="case.agreement_matched.v1"):
     reason: Label
     tier: Label | None = None
     territory: Label | None = None
-    terms: Terms
+    terms: SharedTerms
 
 
 class MarkReached(Event, name="case.mark_reached.v1"):

@@ -9,8 +9,9 @@ terms give a running clock another target from that instant on. A breach stays a
 a later target is longer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Literal, NamedTuple, get_args
 
 from domain.calendar import NOTHING
@@ -82,8 +83,8 @@ class Service(NamedTuple):
     opened_at: datetime | None = None
     is_open: bool = False
     clocks: tuple[Clock, ...] = ()
-    reached: frozenset[str] = frozenset()
-    """The marks that were acted upon already: `resolution/1/breached`."""
+    reached: Mapping[str, datetime] = MappingProxyType({})
+    """The marks that were acted upon already, `resolution/1/breached`, and their instants."""
 
     def current(self, name: str) -> Clock | None:
         """Give the newest instance of a clock."""
@@ -104,7 +105,7 @@ def after(service: Service, fact: Fact, terms: Terms | None = None) -> Service:
         case "matched" if terms is not None:
             return rematched(service, terms, fact)
         case "mark_reached":
-            return service._replace(reached=service.reached | {fact.value})
+            return service._replace(reached={**service.reached, fact.value: fact.at})
         case "opened":
             priority = as_priority(fact.value)
             service = service._replace(priority=priority, opened_at=fact.at, is_open=True)
@@ -114,7 +115,7 @@ def after(service: Service, fact: Fact, terms: Terms | None = None) -> Service:
             service = service._replace(is_open=False)
         case "priority_changed":
             service = retargeted(service._replace(priority=as_priority(fact.value)), fact)
-    for rule in service.terms.clocks:
+    for rule in service.terms.moved_by.get(fact.kind, ()):
         service = moved(service, rule, fact)
     return service
 
@@ -207,6 +208,14 @@ def settled(service: Service, clock: Clock, at: datetime) -> Clock:
             passed = (*passed, Passed(mark, when))
     intervals = (*clock.intervals, (start, at)) if start < at else clock.intervals
     return clock._replace(used=used, since=None, deadline=None, intervals=intervals, passed=passed)
+
+
+def judged(service: Service, clock: Clock, at: datetime) -> Clock:
+    """Give a clock as it stands at an instant, with the time used and the marks passed by then."""
+    if clock.state != "running" or clock.since is None or at <= clock.since:
+        return clock
+    until = settled(service, clock, at)
+    return clock._replace(used=until.used, passed=until.passed)
 
 
 def stopped(service: Service, rule: ClockRule, clock: Clock, fact: Fact) -> Service:

@@ -4,10 +4,19 @@ A clock is started, paused, resumed and stopped by what happens to the case. `fi
 `next_response`, `update` and `resolution` are built in; any other clock declares its own triggers.
 """
 
+import json
 from datetime import timedelta
+from functools import cached_property, lru_cache
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from domain.calendar import Calendar
 from domain.rejected import Rejected
@@ -63,12 +72,18 @@ class Triggers(Model):
     """Another clock, which must have been fulfilled before this one starts."""
     repeat: Repeat = "never"
 
+    def kinds(self) -> set[str]:
+        """Give the kinds of facts that move the clock, whatever their value."""
+        return {trigger.partition("=")[0] for trigger in self._all()}
+
+    def _all(self) -> tuple[str, ...]:
+        return (*self.start, *self.pause, *self.resume, *self.stop, *self.cancel, *self.revive)
+
     @model_validator(mode="after")
     def _are_known(self) -> "Triggers":
-        named = (*self.start, *self.pause, *self.resume, *self.stop, *self.cancel, *self.revive)
-        for trigger in named:
-            if trigger.partition("=")[0] not in KINDS:
-                raise Rejected("agreement.trigger", f"Nothing that happens is named {trigger!r}.")
+        unknown = self.kinds() - KINDS
+        if unknown:
+            raise Rejected("agreement.trigger", f"Nothing that happens is named {min(unknown)!r}.")
         if not self.start or not self.stop:
             raise Rejected("agreement.trigger", "A clock must be started and stopped by something.")
         return self
@@ -167,3 +182,31 @@ class Terms(Model):
                     f"{rule.clock!r} starts after {rule.moves.after!r}, which is missing.",
                 )
         return self
+
+    @cached_property
+    def moved_by(self) -> dict[str, tuple[ClockRule, ...]]:
+        """Give the clocks that each kind of fact may move, in the order in which they are told."""
+        return {
+            kind: tuple(rule for rule in self.clocks if kind in rule.moves.kinds())
+            for kind in KINDS
+        }
+
+    @cached_property
+    def written(self) -> str:
+        """Give the terms as JSON: what goes by them keeps them so."""
+        return self.model_dump_json()
+
+
+@lru_cache(maxsize=1024)
+def terms_of(text: str) -> Terms:
+    """Read terms; few agreements serve many cases, and their calendars are laid out once."""
+    return Terms.model_validate_json(text)
+
+
+def shared(given: object) -> object:
+    """Read terms that came as JSON by their text, so that equal ones are the same object."""
+    return terms_of(json.dumps(given)) if isinstance(given, dict) else given
+
+
+SharedTerms = Annotated[Terms, BeforeValidator(shared)]
+"""The terms of many cases: read once, not once for each case."""

@@ -192,7 +192,9 @@ class Reader:
 
     def case(self, tenant: str, id_: str, at: datetime | None = None) -> Row | None:
         """Give one case with its clocks as they stand at an instant, or now."""
-        return self._one(CASE, tenant=tenant, key=id_, at=at or datetime.now(UTC))
+        now = at or datetime.now(UTC)
+        rows = self._rows(CASE, tenant=tenant, key=id_, at=now)
+        return self._case(tenant, rows, now)
 
     def case_as_of(self, tenant: str, id_: str, **instants: datetime | None) -> Row | None:
         """Give one case as of an instant, with its clocks as they stood then."""
@@ -200,7 +202,8 @@ class Reader:
         if row is None:
             return None
         at = max(instant for instant in instants.values() if instant is not None)
-        return self._one(sla_clocks.CLOCKS_OF, tenant, row=orjson.dumps(row).decode(), at=at)
+        rows = self._rows(sla_clocks.CLOCKS_OF, row=orjson.dumps(row).decode(), at=at)
+        return self._case(tenant, rows, at)
 
     def cases(
         self,
@@ -289,6 +292,10 @@ class Reader:
     def _one(self, query: str, tenant: str, **arguments: object) -> Row | None:
         rows = self._rows(query, tenant=tenant, **arguments)
         return self._shown(tenant, rows)[0] if rows else None
+
+    def _case(self, tenant: str, rows: list[Row], at: datetime) -> Row | None:
+        judged = [sla_clocks.as_of(row, at) for row in rows]
+        return self._shown(tenant, judged)[0] if judged else None
 
     def _listing(
         self, query: str, tenant: str, after: str, limit: int, **arguments: object

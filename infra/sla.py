@@ -119,8 +119,11 @@ class SlaReader:
     ) -> dict[str, dict[str, int]]:
         """Count what past cases would have come to under other terms; nothing is changed."""
         period = {"agreement": agreement, "since": since, "until": until}
-        with self._pool.connection() as conn, conn.transaction():
-            cursor = conn.cursor("histories")
+        with (
+            self._pool.connection() as conn,
+            conn.transaction(),
+            conn.cursor("histories") as cursor,
+        ):
             cursor.execute(sla_service.FACTS, {"tenant": tenant, **period})
             return what_if((facts for (facts,) in cursor), terms, at or datetime.now(UTC))
 
@@ -189,4 +192,5 @@ def scaled(terms: Terms, factor: float) -> Terms:
         targets: dict[Any, timedelta] = {p: t * factor for p, t in clock.targets.items()}
         return clock.model_copy(update={"targets": targets})
 
-    return terms.model_copy(update={"clocks": tuple(map(rule, terms.clocks))})
+    clocks = tuple(map(rule, terms.clocks))
+    return Terms(calendar=terms.calendar, clocks=clocks, forgotten_after=terms.forgotten_after)

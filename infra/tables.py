@@ -33,6 +33,12 @@ ON CONFLICT (projection, version, partition) DO UPDATE SET partition = excluded.
 RETURNING position
 """
 
+IS_THERE = """
+SELECT bool_and(to_regclass('read.' || quote_ident(name)) IS NOT NULL) AND EXISTS (
+    SELECT FROM crm.checkpoint WHERE projection = %(projection)s AND version = %(version)s)
+FROM unnest(%(names)s::text[]) AS name
+"""
+
 REACHED_LOG = """
 SELECT position FROM crm.checkpoint
 WHERE projection = %(projection)s AND version = %(version)s AND partition = -1
@@ -94,7 +100,12 @@ class Table:
         self.select, self.upsert, self.delete = self._statements()
 
     def create(self) -> None:
-        """Make the table, its indexes, its view and its checkpoint, unless they are there."""
+        """Make the table, its indexes, its view and its checkpoint, unless they are there.
+
+        What is there is not made again: even that would lock the table against its follower.
+        """
+        if self._is_there():
+            return
         with self.pool.connection() as conn, conn.transaction():
             conn.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.name])
             conn.execute("SET LOCAL client_min_messages TO warning")
@@ -114,6 +125,13 @@ class Table:
                 " VALUES (%(projection)s, %(version)s) ON CONFLICT DO NOTHING",
                 self.arguments,
             )
+
+    def _is_there(self) -> bool:
+        indexes = range(len(self.projection.indexes) + 1)
+        names = [self.name, self.projection.name, *(f"{self.name}_{number}" for number in indexes)]
+        with self.pool.connection() as conn:
+            row = conn.execute(IS_THERE, {**self.arguments, "names": names}).fetchone()
+        return bool(row and row[0])
 
     def drop(self) -> None:
         """Forget the rows and the checkpoint; following again makes them anew."""

@@ -6,7 +6,6 @@ follows from event times alone; `at` only decides what is still running.
 """
 
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from domain.case import (
@@ -28,9 +27,9 @@ from domain.case import (
     NotificationRequested,
 )
 from domain.catalogue import AGREED, RETENTION, names
-from domain.clocks import Clock, Due, Fact, Service, dues, pause_limit, serve
+from domain.clocks import Clock, Due, Fact, Service, dues, judged, pause_limit, serve
 from domain.events import Recorded
-from domain.terms import Terms
+from domain.terms import Terms, terms_of
 from projections.projection import Column, Projection, Row, by_stream
 
 # ---- From facts to clocks ------------------------------------------------------------------------
@@ -55,12 +54,6 @@ def service(facts: list[list[str]], terms: Terms | None = None) -> Service:
     )
 
 
-@lru_cache(maxsize=1024)
-def terms_of(text: str) -> Terms:
-    """Read terms; few agreements serve many cases, and their calendars are laid out once."""
-    return Terms.model_validate_json(text)
-
-
 def derived(row: Row) -> Row:
     """Work the clocks out, and when something will be due."""
     if row["opened_at"] is None:
@@ -80,9 +73,20 @@ def derived(row: Row) -> Row:
     }
 
 
+def as_of(row: Row, at: datetime) -> Row:
+    """Give a row with its clocks as they stand at an instant."""
+    served = service(row["facts"])
+    clocks = [shown(served, judged(served, clock, at)) for clock in served.clocks]
+    return row | {"clocks": clocks}
+
+
 def shown(served: Service, clock: Clock) -> Row:
     """Show a clock, with everything that ever happened to it."""
-    happened = [*clock.history, *((mark, at, "") for mark, at in clock.passed)]
+    passed, name = dict(clock.passed), f"{clock.name}/{clock.instance}/"
+    acted_upon = {
+        key.removeprefix(name): at for key, at in served.reached.items() if key.startswith(name)
+    }
+    happened = [*clock.history, *((mark, at, "") for mark, at in (acted_upon | passed).items())]
     return {
         "clock": clock.name,
         "instance": clock.instance,
@@ -172,7 +176,7 @@ def opened(row: Row, event: CaseOpened, recorded: Recorded[Any]) -> Row:
 
 @sla_clocks.on(AgreementMatched)
 def matched(row: Row, event: AgreementMatched, recorded: Recorded[Any]) -> Row:
-    return noted(row, recorded, event.terms.model_dump_json(), "matched") | {
+    return noted(row, recorded, event.terms.written, "matched") | {
         "agreement": event.agreement,
         "agreement_version": event.version,
         "tier": event.tier,

@@ -6,6 +6,7 @@ judged as of then, one that has ended by the times of its events alone.
 
 from datetime import datetime
 
+from domain.clocks import judged
 from projections.projection import Row
 from projections.sla_clocks import EACH, VERDICT, service
 
@@ -51,14 +52,9 @@ ORDER BY (verdict = 'paused'), deadline, case_id, clock, instance LIMIT %(limit)
 def with_time_used(row: Row, at: datetime) -> Row:
     """Give a row of the wall with the working time used by then, as the case's calendar says."""
     shown = {name: value for name, value in row.items() if name not in ("facts", "case_tier")}
-    served = service(row["facts"])
-    clock = next(
-        c for c in served.clocks if (c.name, c.instance) == (row["clock"], row["instance"])
-    )
-    if clock.state == "running" and clock.since is not None:
-        running = served.terms.calendar.between(clock.since, at)
-        shown["used"] = (clock.used + running).total_seconds()
-    return shown
+    served, name = service(row["facts"]), (row["clock"], row["instance"])
+    clock = next(clock for clock in served.clocks if (clock.name, clock.instance) == name)
+    return shown | {"used": judged(served, clock, at).used.total_seconds()}
 
 
 PLACED = f"""

@@ -188,6 +188,10 @@ def test_vector_18_pending_until_the_end_around_the_clock():
     )
     service = case(terms(ALWAYS, resolution=120), *told)
     assert used_and_left(service, "resolution") == (90, 30)
+    [(start, end)] = clock(service, "resolution").intervals
+    assert end - max(start, at("2024-01-01 00:30")) == 60 * MINUTE
+    resumed = case(terms(ALWAYS, resolution=105), *told[:2], "2024-01-01 02:00 resumed")
+    assert clock(resumed, "resolution").deadline == at("2024-01-01 02:15")
 
 
 def test_vector_19_a_pause_over_midnight_is_one_pause():
