@@ -12,7 +12,7 @@ a later target is longer.
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from domain.calendar import NOTHING
 from domain.sla import DEFAULT
@@ -67,7 +67,10 @@ class Clock(NamedTuple):
     @property
     def breached_at(self) -> datetime | None:
         """When the target was broken, as far as the history goes."""
-        return next((at for mark, at in self.passed if mark == "breached"), None)
+        for mark, at in self.passed:
+            if mark == "breached":
+                return at
+        return None
 
     @property
     def is_forgotten(self) -> bool:
@@ -88,7 +91,10 @@ class Service(NamedTuple):
 
     def current(self, name: str) -> Clock | None:
         """Give the newest instance of a clock."""
-        return next((clock for clock in reversed(self.clocks) if clock.name == name), None)
+        for clock in reversed(self.clocks):
+            if clock.name == name:
+                return clock
+        return None
 
 
 def serve(facts: Iterable[tuple[Fact, Terms | None]]) -> Service:
@@ -122,7 +128,10 @@ def after(service: Service, fact: Fact, terms: Terms | None = None) -> Service:
 
 def as_priority(value: str) -> Priority:
     """Read a priority; an event was checked before it became a fact."""
-    return next(known for known in get_args(Priority) if known == value)
+    return PRIORITIES[value]
+
+
+PRIORITIES: dict[str, Priority] = {known: known for known in get_args(Priority)}
 
 
 # ---- One clock, one fact -------------------------------------------------------------------------
@@ -146,8 +155,8 @@ def moved(service: Service, rule: ClockRule, fact: Fact) -> Service:
     if is_one(fact, moves.cancel):
         return put(service, ended(service, clock, fact, "cancelled"))
     if clock.state == "running" and is_one(fact, moves.pause):
-        paused = settled(service, clock, fact.at)._replace(state="paused", since=fact.at)
-        return put(service, noted(paused, "paused", fact))
+        until = settled(service, clock, fact.at)
+        return put(service, noted(until, "paused", fact, state="paused", since=fact.at))
     if clock.state == "paused" and is_one(fact, moves.resume):
         return put(service, going_on(service, clock, fact))
     return service
@@ -158,7 +167,7 @@ ENDED = ("fulfilled", "cancelled")
 
 def is_one(fact: Fact, triggers: tuple[str, ...]) -> bool:
     """Tell whether a fact is one of the triggers, with its value or whatever its value."""
-    return fact.kind in triggers or f"{fact.kind}={fact.value}" in triggers
+    return bool(triggers) and (fact.kind in triggers or f"{fact.kind}={fact.value}" in triggers)
 
 
 def may_start(service: Service, rule: ClockRule) -> bool:
@@ -177,22 +186,21 @@ def begun(
     target = target_of(rule, service.priority, grace)
     instance = before.instance + 1 if before else 1
     fresh = Clock(rule.clock, instance, target=target, grace=grace)
-    return noted(running(service, fresh, fact.at), "activated", fact, reason)
+    return running(service, fresh, fact, "activated", reason)
 
 
 def going_on(service: Service, clock: Clock, fact: Fact) -> Clock:
     """Let a paused or ended clock run again; the time in between does not count."""
-    clock = forgotten(service, clock, fact.at)
-    return noted(running(service, clock, fact.at), "resumed", fact)
+    return running(service, forgotten(service, clock, fact.at), fact, "resumed")
 
 
-def running(service: Service, clock: Clock, at: datetime) -> Clock:
-    """Let a clock run from an instant on, and say until when it is in time."""
+def running(service: Service, clock: Clock, fact: Fact, kind: str, reason: str = "") -> Clock:
+    """Let a clock run from now on, and say until when it is in time."""
     deadline = clock.breached_at
     if deadline is None and clock.target is not None:
         left = max(clock.target - clock.used, NOTHING)
-        deadline = service.terms.calendar.after(at, left)
-    return clock._replace(state="running", since=at, deadline=deadline)
+        deadline = service.terms.calendar.after(fact.at, left)
+    return noted(clock, kind, fact, reason, state="running", since=fact.at, deadline=deadline)
 
 
 def settled(service: Service, clock: Clock, at: datetime) -> Clock:
@@ -236,7 +244,7 @@ def stopped(service: Service, rule: ClockRule, clock: Clock, fact: Fact) -> Serv
 def ended(service: Service, clock: Clock, fact: Fact, state: State) -> Clock:
     """Bring a clock to its end, fulfilled or cancelled."""
     over = forgotten(service, settled(service, clock, fact.at), fact.at)
-    return noted(over._replace(state=state, since=None, deadline=clock.deadline), state, fact)
+    return noted(over, state, fact, state=state, since=None, deadline=clock.deadline)
 
 
 def forgotten(service: Service, clock: Clock, at: datetime) -> Clock:
@@ -293,10 +301,12 @@ def rematched(service: Service, terms: Terms, fact: Fact) -> Service:
 def aim(now: Service, rule: ClockRule, settled_clock: Clock, fact: Fact, reason: str) -> Clock:
     """Give a settled clock another target and calendar; what it used until now stays used."""
     clock, target = settled_clock, target_of(rule, now.priority, settled_clock.grace)
-    clock = noted(clock._replace(target=target), "retargeted", fact, reason)
+    clock = clock._replace(target=target)
     if target is not None and clock.used > target and clock.breached_at is None:
         clock = clock._replace(passed=(*clock.passed, Passed("breached", fact.at)))
-    return clock if clock.state == "paused" else running(now, clock, fact.at)
+    if clock.state == "paused":
+        return noted(clock, "retargeted", fact, reason)
+    return running(now, clock, fact, "retargeted", reason)
 
 
 def target_of(rule: ClockRule, priority: Priority, grace: timedelta) -> timedelta | None:
@@ -307,9 +317,11 @@ def target_of(rule: ClockRule, priority: Priority, grace: timedelta) -> timedelt
 
 def marks(service: Service, clock: Clock) -> list[tuple[str, timedelta]]:
     """Give the amounts of working time beyond which something follows, the least first."""
-    rule = next((rule for rule in service.terms.clocks if rule.clock == clock.name), None)
+    rule = service.terms.rules.get(clock.name)
     if rule is None or clock.target is None:
         return []
+    if not rule.warnings and rule.critical_percent is None:
+        return [("breached", clock.target)]
     period = clock.target - clock.grace
     limits = [("breached", period)]
     for warning in rule.warnings:
@@ -373,20 +385,16 @@ def ahead(service: Service, clock: Clock) -> list[tuple[str, datetime]]:
     return [*passed, *coming]
 
 
-# ---- Small things --------------------------------------------------------------------------------
-
-
 def put(service: Service, clock: Clock) -> Service:
     """Replace an instance of a clock, or add it."""
-    clocks = list(service.clocks)
+    clocks = service.clocks
     for number, known in enumerate(clocks):
-        if known.name == clock.name and known.instance == clock.instance:
-            clocks[number] = clock
-            return service._replace(clocks=tuple(clocks))
+        if known.instance == clock.instance and known.name == clock.name:
+            return service._replace(clocks=(*clocks[:number], clock, *clocks[number + 1 :]))
     return service._replace(clocks=(*clocks, clock))
 
 
-def noted(clock: Clock, kind: str, fact: Fact, reason: str = "") -> Clock:
-    """Keep what changed a clock, when, and by what."""
+def noted(clock: Clock, kind: str, fact: Fact, reason: str = "", **changes: Any) -> Clock:  # noqa: ANN401 - fields of a clock
+    """Change a clock, and keep what changed it, when, and by what."""
     reason = reason or f"{fact.kind} {fact.value}".strip()
-    return clock._replace(history=(*clock.history, Happened(kind, fact.at, reason)))
+    return clock._replace(history=(*clock.history, Happened(kind, fact.at, reason)), **changes)

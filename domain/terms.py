@@ -184,6 +184,11 @@ class Terms(Model):
         return self
 
     @cached_property
+    def rules(self) -> dict[str, ClockRule]:
+        """Give the clocks by their names."""
+        return {rule.clock: rule for rule in self.clocks}
+
+    @cached_property
     def moved_by(self) -> dict[str, tuple[ClockRule, ...]]:
         """Give the clocks that each kind of fact may move, in the order in which they are told."""
         return {

@@ -45,7 +45,9 @@ def service(facts: list[list[str]], terms: Terms | None = None) -> Service:
     read = [
         Fact(max(datetime.fromisoformat(at), opened_at), kind, value) for at, kind, value in facts
     ]
-    ordered = sorted(read, key=lambda fact: fact.at)
+    ordered = sorted(
+        read, key=lambda fact: (fact.at, fact.at == opened_at and fact.kind != "matched")
+    )
     if terms is None:
         return serve((f, terms_of(f.value) if f.kind == "matched" else None) for f in ordered)
     asked = [fact for fact in ordered if fact.kind != "matched"]
@@ -74,19 +76,14 @@ def derived(row: Row) -> Row:
 
 
 def as_of(row: Row, at: datetime) -> Row:
-    """Give a row with its clocks as they stand at an instant."""
+    """Give a row with its clocks as they stand at an instant, and all that happened to them."""
     served = service(row["facts"])
-    clocks = [shown(served, judged(served, clock, at)) for clock in served.clocks]
-    return row | {"clocks": clocks}
+    clocks = [judged(served, clock, at) for clock in served.clocks]
+    return row | {"clocks": [shown(served, each) | told(served, each) for each in clocks]}
 
 
 def shown(served: Service, clock: Clock) -> Row:
-    """Show a clock, with everything that ever happened to it."""
-    passed, name = dict(clock.passed), f"{clock.name}/{clock.instance}/"
-    acted_upon = {
-        key.removeprefix(name): at for key, at in served.reached.items() if key.startswith(name)
-    }
-    happened = [*clock.history, *((mark, at, "") for mark, at in (acted_upon | passed).items())]
+    """Show a clock as it stood after the last event."""
     return {
         "clock": clock.name,
         "instance": clock.instance,
@@ -100,6 +97,20 @@ def shown(served: Service, clock: Clock) -> Row:
         "forgotten_at": pause_limit(served, clock),
         "activated_at": clock.history[0].at,
         "ended_at": clock.history[-1].at if clock.state in ("fulfilled", "cancelled") else None,
+    }
+
+
+def told(served: Service, clock: Clock) -> Row:
+    """Tell what happened to a clock, in order; a mark that was acted upon stays in the history."""
+    name = f"{clock.name}/{clock.instance}/"
+    marks = {
+        key.removeprefix(name): at for key, at in served.reached.items() if key.startswith(name)
+    }
+    happened = [
+        *clock.history,
+        *((mark, at, "") for mark, at in (marks | dict(clock.passed)).items()),
+    ]
+    return {
         "intervals": clock.intervals,
         "events": [
             {"kind": kind, "at": at, "reason": reason}

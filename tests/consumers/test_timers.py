@@ -13,7 +13,7 @@ from commands.cases import NoteAgentAnswer, OpenCase, ResolveCase, WaitWithCase
 from commands.execute import execute
 from commands.ports import Request, Who
 from consumers.service import running
-from consumers.timers import fire
+from consumers.timers import fire, request_of
 from projections.catalogue import BY_NAME
 from tests.desk import ANN, GOLD, HOUR, MINUTE, START, Desk, case, opened
 
@@ -101,6 +101,15 @@ def test_looking_twice_without_catching_up_fires_once(desk):
     desk.now = START + 3 * HOUR
     desk.catch_up()
     assert [fire(desk.due, desk.ports).fired for _ in range(3)] == [1, 0, 0]
+
+
+def test_a_mark_is_asked_for_under_the_same_id_each_time(desk):
+    desk.now = START + 3 * HOUR
+    desk.catch_up()
+    looks = [desk.due.look(desk.now, [], 10) for _ in range(2)]
+    asked = [request_of(case, desk.now) for look in looks for case in look]
+    assert len(asked) == 2
+    assert asked[0] == asked[1]
 
 
 def test_many_timers_fire_once(desk):

@@ -195,6 +195,16 @@ def test_a_calendar_with_no_working_time_left_says_so():
     assert no.value.code == "calendar.too_far"
 
 
+def test_work_used_up_before_a_long_pause_is_due_after_it_however_far_away():
+    """Also where the pause begins at the end of the years that are laid out so far."""
+    pause = {date(2026, 12, 1) + n * timedelta(days=1): "closed" for n in range(60)}
+    calendar = Calendar(week={"monday": ("09:00-17:00",)}, holidays=pause)
+    start = at("2025-11-03 08:00")
+    work = calendar.model_copy().between(start, at("2026-11-30 17:00"))
+    fresh = Calendar(week={"monday": ("09:00-17:00",)}, holidays=pause)
+    assert fresh.after(start, work) == at("2027-02-01 09:00")
+
+
 # ---- Days that differ ----------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Two timers, one of which stands still for a while: every mark fires once, none early, none lost."""
+"""Two timers, one of which stands still for a while: all marks fire, once, and none early."""
 
 import os
 import signal
