@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from api import cli
-from api.agreement_file import agreement_of, duration
+from api.agreement_file import agreement_of, duration, read_agreement
 from api.cli_common import FAILED, NOT_FOUND, USAGE
 from commands.cases import NoteAgentAnswer, OpenCase, ResolveCase
 from commands.command import ByEmail, ByExternalId
@@ -131,6 +131,9 @@ def test_a_file_that_makes_no_sense_is_refused_in_a_sentence(crm: Any, office: P
     assert code == FAILED
     assert "targets.normal" in told
     office.write_text("title = ")
+    with pytest.raises(Rejected) as no:
+        read_agreement(office)
+    assert no.value.code == "agreement.file"
     assert "is not TOML" in crm("agreements", "publish", str(office))[1]
     office.write_text(FILE.replace("2024-01-01", "2023-01-01"))
     assert "agreement.too_early" in crm("agreements", "publish", str(office))[1]
