@@ -259,7 +259,7 @@ def asking(tenant: str | None) -> Iterator[tuple["RetentionReader", str, datetim
 
 def at_stake(amount: int, currency: str | None) -> str | None:
     """Tell an amount, if there is one."""
-    from api.output import money
+    from domain.money import money
 
     return None if currency is None else money(amount, currency)
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from api.charts import bar_chart, line_chart
-from api.output import NOTHING, money, print_line, print_table
+from api.output import NOTHING, print_line, print_table
+from domain.money import money
 from projections.projection import Row
 
 MONTHS_SHOWN = 12

@@ -23,7 +23,7 @@ from repeat_curves import curves
 
 from api.charts import line_chart
 from api.importing import run_import
-from api.output import money, print_table
+from api.output import print_table
 from api.retention_report import draw_report, print_report
 from commands.catalogue import BY_NAME
 from commands.execute import execute
@@ -34,6 +34,7 @@ from domain.beta_geometric import BgNbd
 from domain.contract_retention import ShiftedBetaGeometric, cohort
 from domain.customer_features import Features
 from domain.gamma_gamma import usable
+from domain.money import money
 from domain.purchase_history import History, grouped
 from domain.purchase_models import fit_purchases, fit_retention, fit_spend
 from domain.silence_model import SilenceModel

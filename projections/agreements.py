@@ -10,7 +10,7 @@ from domain.agreement import (
     AgreementRevised,
     Promise,
 )
-from domain.catalogue import names
+from domain.catalogue import RETENTION, names
 from domain.events import Recorded
 from projections.projection import Column, Projection, Row, by_stream
 
@@ -29,7 +29,7 @@ agreements = Projection(
         "review_due": Column("timestamptz"),
     },
     indexes=("tenant, review_due",),
-    ignores=names("customer.", "lead.", "case.", "interaction.", "credit."),
+    ignores=names("customer.", "lead.", "case.", "interaction.", "credit.", *RETENTION),
 )
 
 

@@ -16,7 +16,7 @@ from domain.case import (
     CaseResolved,
     CustomerWrote,
 )
-from domain.catalogue import EVENTS, RETENTION, names
+from domain.catalogue import AGREED, EVENTS, RETENTION, names
 from domain.customer import (
     SCORES,
     STAGES,
@@ -85,7 +85,7 @@ customer_features = Projection(
         "withdrawn": Column("jsonb", {}),
     },
     indexes=("tenant, merged_into",),
-    ignores=names("customer.", "lead.", "case.", *RETENTION) - HANDLED,
+    ignores=names("customer.", "lead.", "case.", *RETENTION, *AGREED) - HANDLED,
 )
 
 

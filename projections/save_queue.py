@@ -7,7 +7,7 @@ customer has at most one open alert, so the row is the place in the queue.
 from datetime import datetime
 from typing import Any
 
-from domain.catalogue import RETENTION, names
+from domain.catalogue import AGREED, RETENTION, names
 from domain.churn_alert import (
     ChurnAlertAssigned,
     ChurnAlertPlayChosen,
@@ -55,7 +55,7 @@ save_queue = Projection(
     key=by_stream,
     columns={**ALERT, "past": Column("jsonb", [])},
     indexes=("tenant, outcome, value_at_risk DESC", "tenant, customer"),
-    ignores=names("customer.", "lead.", "case.", "interaction.")
+    ignores=names("customer.", "lead.", "case.", "interaction.", *AGREED)
     | names(*(prefix for prefix in RETENTION if prefix != "churn_alert."))
     | {ChurnAlertsSuppressed.name, ChurnAlertsAllowed.name},
 )

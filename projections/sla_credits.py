@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from domain.catalogue import names
+from domain.catalogue import RETENTION, names
 from domain.credit import CreditEarned, CreditReversed
 from domain.events import Recorded
 from projections.projection import Column, Projection, Row, by_stream
@@ -22,7 +22,7 @@ sla_credits = Projection(
         "entries": Column("jsonb", []),
     },
     indexes=("tenant, agreement, period", "tenant, customer"),
-    ignores=names("customer.", "lead.", "case.", "interaction.", "agreement."),
+    ignores=names("customer.", "lead.", "case.", "interaction.", "agreement.", *RETENTION),
 )
 
 

@@ -1,6 +1,6 @@
 """The tickets of a real help desk under an agreement: every figure, reckoned again by hand.
 
-    .venv/bin/pytest -m slow tests/test_sla_helpdesk.py
+.venv/bin/pytest -m slow tests/test_sla_helpdesk.py
 """
 
 import os
