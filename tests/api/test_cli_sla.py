@@ -1,9 +1,11 @@
 """Service levels on the command line: a file becomes an agreement, and everything is told of it."""
 
 import json
+import re
 import sys
+import tomllib
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import structlog
 from api import cli
 from api.agreement_file import agreement_of, duration, read_agreement
 from api.cli_common import FAILED, NOT_FOUND, USAGE
+from api.demo.agreement import TEXT
 from commands.cases import NoteAgentAnswer, OpenCase, ResolveCase
 from commands.command import ByEmail, ByExternalId
 from commands.execute import execute
@@ -246,3 +249,12 @@ def test_holidays_of_a_region_become_dates_and_own_ones_go_before_them() -> None
     with pytest.raises(Rejected) as no:
         agreement_of(told)
     assert no.value.code == "calendar.country"
+
+
+def test_the_file_in_the_docs_and_that_of_the_demo_can_be_published() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sla.md").read_text()
+    shown = re.findall(r"^```toml\n(.*?)^```$", page, re.M | re.S)
+    assert len(shown) == 1
+    demo = TEXT.format(path="agreement.toml", now=datetime(2026, 1, 1, tzinfo=UTC))
+    for text, id_ in ((shown[0], "gold"), (demo, "live")):
+        assert agreement_of(tomllib.loads(text)).id == id_
