@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from commands.ports import Busy
+from domain.rejected import Rejected
 from infra.database import DATABASE_AWAY
 
 RETRY_AFTER_SECONDS = 1
@@ -61,6 +62,8 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem(405, "method.not_allowed", "This address does not do that.", allowed)
         case HTTPException():
             return Problem(error.status_code, "request.refused", "The request cannot be answered.")
+        case Rejected():
+            return Problem(422, error.code, error.sentence)
         case Busy():
             return away("write.busy", str(error))
         case _ if isinstance(error, DATABASE_AWAY):

@@ -9,9 +9,12 @@ from starlette.routing import Route
 
 from api.auth import MAY, OPEN
 from api.docs import document
+from consumers.timers import fire
 from infra.api_keys import ApiKeys, Role
+from infra.due import DueCases
 from infra.runtime import Runtime
 from tests.api.test_retention_reads import HEALTH, raise_alert
+from tests.api.test_sla import PROMISE
 
 ID = "0190a0a0-0000-7000-8000-000000000000"
 
@@ -33,6 +36,15 @@ POLICY: dict[tuple[str, str], Role | None] = {
     ("GET", "/v1/cases"): "read",
     ("GET", "/v1/cases/{id}"): "read",
     ("GET", "/v1/sla/summary"): "read",
+    ("GET", "/v1/sla/wall"): "read",
+    ("GET", "/v1/sla/queue"): "read",
+    ("GET", "/v1/sla/caller"): "read",
+    ("GET", "/v1/sla/compliance"): "read",
+    ("GET", "/v1/sla/credits"): "read",
+    ("POST", "/v1/sla/dry-run"): "operate",
+    ("GET", "/v1/agreements"): "read",
+    ("GET", "/v1/agreements/{id}"): "read",
+    ("GET", "/v1/agreements/{id}/review"): "read",
     ("GET", "/v1/changes/{read_model}"): "read",
     ("GET", "/v1/customers/{id}/features"): "read",
     ("GET", "/v1/customers/{id}/health"): "read",
@@ -154,12 +166,15 @@ def keep(acme: Any, customer: str) -> None:
 
 
 @pytest.fixture
-def theirs(acme: Any, catch_up: Callable[[], int]) -> dict[str, str]:
+def theirs(acme: Any, runtime: Any, catch_up: Callable[[], int]) -> dict[str, str]:
     """What another tenant has: one of everything, all under ids that we know."""
     desk = {"system": "desk", "id": "1"}
     ann = {"email": "ann@example.org"}
     customer = acme.register("ann@example.org")
-    opened = acme.command("case.open", case=desk, customer=ann, channel="mail")
+    agreed = acme.command("agreement.define", agreement=desk, promise=PROMISE,
+                          applies_from="2024-01-01T00:00:00Z")  # fmt: skip
+    opened = acme.command("case.open", case=desk, customer=ann, channel="mail",
+                          time="2025-01-01T00:00:00Z")  # fmt: skip
     captured = acme.command("lead.capture", lead=desk, customer=ann, source="web")
     for day in (1, 2, 3):
         acme.command("interaction.record", customer=ann, channel="web", kind="visit",
@@ -167,8 +182,11 @@ def theirs(acme: Any, catch_up: Callable[[], int]) -> dict[str, str]:
     acme.post("/v1/events", json={"id": "1", "source": "s", "type": "nothing", "data": {}})
     keep(acme, customer)
     catch_up()
+    fire(DueCases(runtime.pool, runtime.tables["sla_clocks"].name), runtime.ports)
+    catch_up()
     return {
         "customer": customer,
+        "agreement": agreed["events"][-1]["stream"],
         "case": opened["events"][-1]["stream"],
         "lead": captured["events"][-1]["stream"],
         "refused": acme.items("/v1/refused")[0]["id"],
@@ -183,14 +201,16 @@ LISTINGS = [
     "/v1/changes/customer_view", "/v1/changes/sales_pipeline", "/v1/changes/sla_clocks",
     "/v1/changes/churn_alerts", "/v1/changes/customer_features", "/v1/changes/save_queue",
     "/v1/retention/queue", "/v1/retention/alerts", "/v1/retention/models",
+    "/v1/agreements", "/v1/sla/wall", "/v1/sla/queue", "/v1/sla/compliance", "/v1/sla/credits",
     "/v1/leads?customer={customer}", "/v1/cases?customer={customer}",
 ]  # fmt: skip
 SINGLES = [
     "/v1/customers/{customer}", "/v1/customers/{customer}?effective_at=2030-01-01T00:00:00Z",
     "/v1/customers/{customer}/history", "/v1/leads/{lead}", "/v1/cases/{case}",
     "/v1/customers/{customer}/features", "/v1/customers/{customer}/health",
-    "/v1/retention/policy",
+    "/v1/retention/policy", "/v1/agreements/{agreement}", "/v1/agreements/{agreement}/review",
 ]  # fmt: skip
+CALLER = "/v1/sla/caller?email=ann@example.org"
 REPORTS = ["/v1/retention/report"]
 
 
@@ -202,6 +222,7 @@ def test_a_tenant_sees_its_own(acme: Any, theirs: dict[str, str]) -> None:
         assert acme.get(path.format(**theirs)).status_code == 200, path
     for path in REPORTS:
         assert any(acme.get(path).json().values()), path
+    assert acme.get(CALLER).json()["customer"] == theirs["customer"]
 
 
 def test_a_tenant_sees_nothing_of_another(caller: Any, theirs: dict[str, str]) -> None:
@@ -212,12 +233,13 @@ def test_a_tenant_sees_nothing_of_another(caller: Any, theirs: dict[str, str]) -
         assert other.get(path.format(**theirs)).status_code == 404, path
     for path in REPORTS:
         assert not any(other.get(path).json().values()), path
+    assert other.get(CALLER).json()["customer"] is None
 
 
 def test_every_read_is_part_of_the_matrix(client: Any) -> None:
     read = {path for (method, path) in POLICY if method == "GET" and path not in OPEN}
-    tried = {path.split("?")[0] for path in (*LISTINGS, *SINGLES, *REPORTS)}
-    names = {"{customer}": "{id}", "{lead}": "{id}", "{case}": "{id}"}
+    tried = {path.split("?")[0] for path in (*LISTINGS, *SINGLES, *REPORTS, CALLER)}
+    names = {"{customer}": "{id}", "{lead}": "{id}", "{case}": "{id}", "{agreement}": "{id}"}
     for ours, theirs_ in names.items():
         tried = {path.replace(ours, theirs_) for path in tried}
     tried = {"/v1/changes/{read_model}" if "/changes/" in path else path for path in tried}

@@ -1,6 +1,7 @@
 """Service levels on the command line: a file becomes an agreement, and everything is told of it."""
 
 import json
+import logging
 import re
 import sys
 import tomllib
@@ -56,7 +57,7 @@ credits = { resolution = { amount = { amount = 1250, currency = "EUR" } } }
 @pytest.fixture
 def crm(runtime: Any, catch_up: Any, monkeypatch: Any, capfd: Any) -> Callable[..., Any]:
     """Run the command line for a new tenant; gives the exit code and what was printed."""
-    tenant = next(TENANTS)
+    tenant, handlers = next(TENANTS), logging.root.handlers[:]
     monkeypatch.setenv("CRM_DATABASE_URL", str(runtime.settings.database_url))
     monkeypatch.setenv("CRM_DIRECTORY", str(runtime.settings.directory))
     monkeypatch.setenv("CRM_TENANT", tenant)
@@ -73,6 +74,7 @@ def crm(runtime: Any, catch_up: Any, monkeypatch: Any, capfd: Any) -> Callable[.
     run.tenant = tenant
     yield run
     structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
 
 
 @pytest.fixture

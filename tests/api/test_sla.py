@@ -84,6 +84,9 @@ def test_other_terms_are_tried_on_past_cases(desk: Any) -> None:
     same = desk.post("/v1/sla/dry-run", json={"terms": TERMS}).json()["clocks"]["resolution"]
     assert (same["breached"], same["open"]) == (1, 1)
     assert desk.post("/v1/sla/dry-run", json={"terms": {}}).status_code == 400
+    never = {**TERMS, "calendar": {"week": {}}}
+    refused = desk.post("/v1/sla/dry-run", json={"terms": never})
+    assert (refused.status_code, refused.json()["code"]) == (422, "calendar.closed")
 
 
 def test_a_review_comes_as_json_and_as_markdown(desk: Any) -> None:
