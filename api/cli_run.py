@@ -48,7 +48,7 @@ def follow(
 
 
 def timers() -> None:
-    """Run the timers of the clocks alone; two of them fire nothing twice."""
+    """Run the timers alone: marks of clocks, outcomes of alerts; two fire nothing twice."""
     with opened("INFO") as runtime:
         loop(runtime, ["timers"])
 

@@ -10,6 +10,7 @@ import structlog
 
 from consumers.follow import follow
 from consumers.sequencer import sequence
+from consumers.settling import settle
 from consumers.timers import watch
 from infra.due import DueCases
 from infra.runtime import Runtime
@@ -50,6 +51,7 @@ def loops_of(
     if "timers" in roles:
         due = DueCases(runtime.pool, runtime.tables["sla_clocks"].name)
         yield threading.Thread(target=watch, args=(due, runtime.ports, stop), name="timers")
+        yield threading.Thread(target=settle, args=(runtime, stop), name="settling")
     if runtime.settings.kafka_bootstrap_servers is not None:
         yield from kafka_loops(runtime, runtime.settings.kafka_bootstrap_servers, roles, stop)
     elif "follow" in roles:
