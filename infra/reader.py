@@ -166,9 +166,11 @@ class Reader:
         owner: str | None = None,
         customer: str | None = None,
     ) -> Listing:
-        """List leads."""
-        filters = {"status": status, "stage": stage, "owner": owner, "customer": customer}
-        return self._listing(sales_pipeline.PAGE, tenant, after, limit, **filters)
+        """List leads; those of a customer with those of everybody merged with it."""
+        filters = {"status": status, "stage": stage, "owner": owner}
+        customers = self._same(tenant, customer)
+        page = sales_pipeline.PAGE
+        return self._listing(page, tenant, after, limit, customers=customers, **filters)
 
     def pipeline_summary(
         self,
@@ -216,10 +218,14 @@ class Reader:
         verdict: str | None = None,
         customer: str | None = None,
     ) -> Listing:
-        """List cases with their clocks; `verdict` is of either clock."""
-        filters = {"status": status, "verdict": verdict, "customer": customer}
-        now = at or datetime.now(UTC)
-        return self._listing(sla_clocks.PAGE, tenant, after, limit, at=now, **filters)
+        """List cases with their clocks; `verdict` is of either clock.
+
+        Those of a customer come with those of everybody merged with it.
+        """
+        filters = {"status": status, "verdict": verdict, "at": at or datetime.now(UTC)}
+        customers = self._same(tenant, customer)
+        page = sla_clocks.PAGE
+        return self._listing(page, tenant, after, limit, customers=customers, **filters)
 
     def sla_summary(self, tenant: str, at: datetime | None = None) -> list[Row]:
         """Count the cases whose targets were met and missed, by priority."""
@@ -296,6 +302,13 @@ class Reader:
     def _case(self, tenant: str, rows: list[Row], at: datetime) -> Row | None:
         judged = [sla_clocks.as_of(row, at) for row in rows]
         return self._shown(tenant, judged)[0] if judged else None
+
+    def _same(self, tenant: str, customer: str | None) -> list[str] | None:
+        """Give everybody who is the same customer, if one is asked about."""
+        if customer is None:
+            return None
+        rows = self._rows(customer_view.SAME_CUSTOMER, tenant=tenant, key=customer)
+        return [row["key"] for row in rows] or [customer]
 
     def _listing(
         self, query: str, tenant: str, after: str, limit: int, **arguments: object

@@ -186,7 +186,7 @@ WHERE tenant = %(tenant)s AND key > %(after)s
   AND (%(status)s::text IS NULL OR status = %(status)s)
   AND (%(stage)s::text IS NULL OR stage = %(stage)s)
   AND (%(owner)s::text IS NULL OR owner = %(owner)s)
-  AND (%(customer)s::uuid IS NULL OR customer = %(customer)s)
+  AND (%(customers)s::uuid[] IS NULL OR customer = ANY(%(customers)s::uuid[]))
 ORDER BY key LIMIT %(limit)s
 """
 

@@ -311,7 +311,7 @@ PAGE = f"""
 SELECT * FROM ({CLOCKS}) AS clocks
 WHERE (%(status)s::text IS NULL OR status = %(status)s)
   AND (%(verdict)s::text IS NULL OR %(verdict)s IN (first_answer, resolution))
-  AND (%(customer)s::uuid IS NULL OR customer = %(customer)s)
+  AND (%(customers)s::uuid[] IS NULL OR customer = ANY(%(customers)s::uuid[]))
   AND key > %(after)s
 ORDER BY key LIMIT %(limit)s
 """

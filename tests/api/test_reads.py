@@ -112,6 +112,24 @@ def test_a_merged_customer_is_shown_as_the_one_that_stands_for_it(acme: Any, cat
     assert acme.get(f"/v1/customers/{cid}").json()["id"] == bob
 
 
+def test_leads_and_cases_of_a_customer_are_those_of_all_who_were_merged(
+    acme: Any, catch_up: Any
+) -> None:
+    ann, bob = acme.register("ann@example.org"), acme.register("bob@example.org")
+    acme.command("lead.capture", lead={"system": "x", "id": "1"}, customer=bob, source="web")
+    acme.command("case.open", case={"system": "x", "id": "1"}, customer=bob, channel="web")
+    acme.command("customer.merge", customer=bob, into=ann, reason="same")
+    catch_up()
+    for kind in ("leads", "cases"):
+        for customer in (ann, bob):
+            found = acme.get(f"/v1/{kind}", params={"customer": customer}).json()["items"]
+            assert [each["customer"] for each in found] == [bob]
+    acme.command("customer.unmerge", customer=bob, reason="not the same")
+    catch_up()
+    for kind in ("leads", "cases"):
+        assert acme.get(f"/v1/{kind}", params={"customer": ann}).json()["items"] == []
+
+
 def test_absurd_amounts_hold_up_nobody_else(acme: Any, catch_up: Any, runtime: Any) -> None:
     ann = acme.register(ANN)
     purchases = [
