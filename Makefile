@@ -18,7 +18,7 @@ BENCHES := $(filter-out $(HELPERS),$(basename $(notdir $(wildcard bench/*.py))))
 # Compiled modules are kept whatever the environment says: without them every start is slow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint bench real-data churn-report lock
+.PHONY: help demo test faults lint bench real-data churn-report lock
 .DEFAULT_GOAL := help
 
 help:

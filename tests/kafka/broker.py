@@ -5,6 +5,7 @@ directory, and dies with the process that started it.
 """
 
 import base64
+import ctypes
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from tempfile import TemporaryDirectory
 POM = Path(__file__).with_name("pom.xml")
 VERSION = "4.3.1"
 START_SECONDS = 60
+LIBC = ctypes.CDLL(None)
 JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 PROPERTIES = """
@@ -158,7 +160,7 @@ class Cluster:
                 ["java", *JVM, "-cp", f"{self._jars}/*", main, *arguments,
                  str(home / "server.properties")],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=home,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - no thread runs here yet
+                preexec_fn=die_with_parent,
             )  # fmt: skip
 
     def _wait(self, node: int) -> None:
@@ -176,6 +178,4 @@ class Cluster:
 
 def die_with_parent() -> None:
     """Ask the kernel to kill this process when its parent dies, even by kill -9 (Linux)."""
-    import ctypes  # noqa: PLC0415 - runs in the child only
-
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    LIBC.prctl(1, signal.SIGKILL)

@@ -1,0 +1,118 @@
+"""Faults at random moments, from a seed: which process, what happens to it, when, how long."""
+
+import time
+from collections.abc import Iterator
+from itertools import product
+from random import Random
+from typing import Any, Literal, NamedTuple
+
+from tests.faults.checks import Checks
+from tests.faults.load import Load
+from tests.faults.world import World
+
+TARGETS = ("broker", "relay", "follower", "sequencer", "postgres")
+KINDS: tuple[Literal["kill", "freeze"], ...] = ("kill", "freeze")
+RECOVERY_SECONDS = 10.0
+GIVE_UP_SECONDS = 45.0
+
+
+class Fault(NamedTuple):
+    """What happens to whom: `at` seconds after the round began, for so long."""
+
+    target: str
+    kind: Literal["kill", "freeze"]
+    at: float
+    lasts: float
+
+
+def schedule(rounds: int, seed: int, nodes: int = 1) -> Iterator[list[Fault]]:
+    """Give the faults of each round: every combination comes before any comes again."""
+    chance = Random(seed)
+    deck: list[tuple[str, Literal["kill", "freeze"]]] = []
+    for number in range(rounds):
+        if not deck:
+            deck = list(product(TARGETS, KINDS))
+            chance.shuffle(deck)
+        drawn = [deck.pop()]
+        if chance.random() < 0.25:
+            drawn.append((chance.choice(TARGETS[1:4]), chance.choice(KINDS)))
+        yield [fault(chance, *each, number, nodes) for each in dict(drawn).items()]
+
+
+def fault(
+    chance: Random, target: str, kind: Literal["kill", "freeze"], number: int, nodes: int
+) -> Fault:
+    """Choose moment and length; every tenth freeze outlasts leases and sessions."""
+    lasts = chance.uniform(0.0, 0.5)
+    if kind == "freeze" and target not in ("broker", "postgres") and chance.random() < 0.1:
+        lasts = chance.uniform(4.0, 8.0)
+    named = {"broker": f"broker-{chance.randint(1, nodes)}",
+             "follower": f"follower-{chance.randint(1, 2)}"}.get(target, target)  # fmt: skip
+    return Fault(named, kind, chance.uniform(0.1, 0.4), lasts)
+
+
+class Round(NamedTuple):
+    """What a round was and how it went."""
+
+    number: int
+    faults: list[Fault]
+    events: int
+    repeated: int
+    recovery_seconds: float
+    violations: list[str]
+
+    def told(self, seed: int) -> dict[str, Any]:
+        """Give it as one JSON line shows it."""
+        faults = [fault._asdict() | {"at": round(fault.at, 2), "lasts": round(fault.lasts, 2)}
+                  for fault in self.faults]  # fmt: skip
+        return {"seed": seed, **self._asdict(), "faults": faults}
+
+
+def play(world: World, load: Load, checks: Checks, number: int, faults: list[Fault]) -> Round:
+    """Let the faults of a round happen, wait until all is level again, and check."""
+    head, repeated = checks.head, checks.seen.repeated
+    let_happen(world, faults)
+    ended = time.monotonic()
+    load.hold()
+    try:
+        recovered = until_level(checks)
+        took = time.monotonic() - ended
+        violations = checks.violations() if recovered else ["It did not recover."]
+    finally:
+        load.go_on()
+    if took > RECOVERY_SECONDS:
+        violations.append(f"Recovery took {took:.1f} s.")
+    violations += [f"{name} has ended." for name in world.ended()]
+    violations += [f"A message was {status}." for status in load.unexpected]
+    return Round(
+        number, faults, checks.head - head, checks.seen.repeated - repeated, round(took, 2),
+        violations,
+    )  # fmt: skip
+
+
+def let_happen(world: World, faults: list[Fault]) -> None:
+    """Begin and end the faults at their moments."""
+    began = time.monotonic()
+    moments = sorted(
+        [(each.at, "begin", each) for each in faults]
+        + [(each.at + each.lasts, "end", each) for each in faults]
+    )
+    hit: dict[Fault, str] = {}
+    for at, what, each in moments:
+        time.sleep(max(0.0, began + at - time.monotonic()))
+        if what == "begin":
+            leads = each.target in ("relay", "sequencer")
+            hit[each] = world.acting(each.target) if leads else each.target
+            (world.kill if each.kind == "kill" else world.freeze)(hit[each])
+        else:
+            (world.revive if each.kind == "kill" else world.thaw)(hit[each])
+
+
+def until_level(checks: Checks, seconds: float = GIVE_UP_SECONDS) -> bool:
+    """Wait until everything is level."""
+    give_up = time.monotonic() + seconds
+    while not checks.level():
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(0.02)
+    return True
