@@ -25,11 +25,16 @@ def follow_kafka(events: KafkaLog, table: Table, stop: threading.Event) -> None:
     doubts = Doubts(events, table)
 
     def step() -> bool:
-        polled = events.poll(POLL_SECONDS)
-        for partition, records in polled.items():
-            doubts.note(partition, take(table, partition, records))
-        if polled:
-            events.hint({partition: records.offset for partition, records in polled.items()})
+        not_taken = polled = events.poll(POLL_SECONDS)
+        try:
+            for partition, records in polled.items():
+                doubts.note(partition, records, take(table, partition, records))
+                not_taken = {n: r for n, r in not_taken.items() if n != partition}
+        except Moved as moved:
+            log.warning("follower.moved", projection=table.name, reason=str(moved))
+        finally:
+            for partition, records in not_taken.items():
+                events.rewind(partition, records.first)
         doubts.look()
         return True
 
@@ -44,10 +49,7 @@ def take(table: Table, partition: int, records: Polled) -> Chain:
     if chain.upto > after:
         ignored = table.projection.ignores
         wanted = [(link.position, link.value) for link in chain.links if link.type not in ignored]
-        try:
-            apply(table, partition, after, Page(wanted, chain.upto))
-        except Moved as moved:
-            log.warning("follower.moved", projection=table.name, reason=str(moved))
+        apply(table, partition, after, Page(wanted, chain.upto))
     return chain
 
 
@@ -56,19 +58,25 @@ class Doubts:
 
     Something is missing when records are ahead of the chain, or when nothing comes although more
     was published. Group offsets may have been moved, the topic recreated, a relay interrupted.
+    First it is read again from the last record that was in order; if that does not help, from its
+    beginning.
     """
 
     def __init__(self, events: KafkaLog, table: Table) -> None:
         self._events, self._table = events, table
         self._quiet_since: dict[int, float] = {}
+        self._in_order: dict[int, int] = {}
         self._rewound: dict[int, tuple[int, float]] = {}
         self._looked = time.monotonic()
 
-    def note(self, partition: int, chain: Chain) -> None:
+    def note(self, partition: int, records: Polled, chain: Chain) -> None:
         """Take note of what came of a partition."""
         self._quiet_since[partition] = time.monotonic()
         if chain.ahead:
             self._rewind(partition, chain.upto, "a part of the log is missing before a record")
+        else:
+            self._in_order[partition] = records.last
+            self._events.hint(partition, records.last)
 
     def look(self) -> None:
         """Look, once in a while, whether a quiet partition has been read to its end."""
@@ -76,13 +84,21 @@ class Doubts:
         if now - self._looked < DOUBT_SECONDS / 3:
             return
         self._looked = now
-        published = last_positions(self._table.pool, self._events.topic)
-        for partition in self._events.partitions():
+        published, ours = last_positions(self._table.pool, self._events.topic), self._partitions()
+        for partition in ours:
             quiet = now - self._quiet_since.setdefault(partition, now) > DOUBT_SECONDS
             if quiet and partition < len(published):
                 at = self._table.position(partition)
                 if at < published[partition]:
                     self._rewind(partition, at, "nothing comes although more was published")
+
+    def _partitions(self) -> set[int]:
+        """Give the partitions that are ours; what was known of others is old when they return."""
+        ours = self._events.partitions()
+        for known in (self._quiet_since, self._in_order, self._rewound):
+            for partition in known.keys() - ours:
+                del known[partition]
+        return ours
 
     def _rewind(self, partition: int, at: int, reason: str) -> None:
         rewound_at, when = self._rewound.get(partition, (-1, 0.0))
@@ -92,4 +108,4 @@ class Doubts:
         told("follower.rewound", projection=self._table.name, partition=partition, position=at,
              reason=reason)  # fmt: skip
         self._rewound[partition] = (at, time.monotonic())
-        self._events.rewind(partition)
+        self._events.rewind(partition, self._in_order.pop(partition, None))

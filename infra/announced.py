@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from infra.database import Pool
 from infra.lease import Lease
 from infra.tables import Table
-from infra.topics import TopicNames
+from infra.topics import BACK_SOON, TopicNames
 
 # Rows change again and again; whichever state is announced is one that was true at its position.
 # Removals of one batch share a position and are never parted.
@@ -68,7 +68,11 @@ class Announcement:
                 "INSERT INTO crm.announced VALUES (%s) ON CONFLICT DO NOTHING", [self.topic]
             )
         self._producer = KafkaProducer(
-            bootstrap_servers=bootstrap, acks="all", linger_ms=5, batch_size=262_144
+            **BACK_SOON,
+            bootstrap_servers=bootstrap,
+            acks="all",
+            linger_ms=5,
+            batch_size=262_144,
         )
 
     def announce(self) -> bool:

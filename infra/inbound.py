@@ -11,7 +11,7 @@ from commands.ingest import Message
 from commands.ports import Verdict
 from domain.rejected import Rejected
 from infra.refused import message_of
-from infra.topics import TopicNames
+from infra.topics import BACK_SOON, TopicNames
 
 POLL_RECORDS = 500
 STRUCTURED = "application/cloudevents+json"
@@ -31,13 +31,16 @@ class Inbound:
         self.topic, self._refused = names.inbound, names.refused
         self._consumer = KafkaConsumer(
             self.topic,
+            **BACK_SOON,
             bootstrap_servers=bootstrap,
             group_id=self.topic,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_poll_records=POLL_RECORDS,
         )
-        self._producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=5)
+        self._producer = KafkaProducer(
+            **BACK_SOON, bootstrap_servers=bootstrap, acks="all", linger_ms=5
+        )
 
     def poll(self, wait_seconds: float) -> dict[int, list[Arrived]]:
         """Give what has come, by partition."""

@@ -4,14 +4,18 @@ Group offsets are only a hint where to begin. What counts is the chain of positi
 next if the read model has everything up to the one before it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import OffsetAndMetadata
 
+from infra.topics import BACK_SOON
+
 POLL_RECORDS = 5_000
+SESSION_SECONDS = 6.0
+"""How long a member of a group may be silent until its partitions go to others."""
 
 
 class Link(NamedTuple):
@@ -60,10 +64,11 @@ def link_of(record: Any) -> Link:  # noqa: ANN401 - the client's record has no p
 
 
 class Polled(NamedTuple):
-    """What has come of one partition, and the offset of its last record."""
+    """What has come of one partition, and the offsets of its first and last record."""
 
     links: list[Link]
-    offset: int
+    first: int
+    last: int
 
 
 class KafkaLog:
@@ -72,6 +77,7 @@ class KafkaLog:
     def __init__(self, bootstrap: str, group: str, member: str | None, topic: str) -> None:
         self.topic = topic
         self._consumer = KafkaConsumer(
+            **BACK_SOON,
             bootstrap_servers=bootstrap,
             group_id=group,
             group_instance_id=member,
@@ -80,6 +86,8 @@ class KafkaLog:
             partition_assignment_strategy=[CooperativeStickyAssignor],
             max_poll_records=POLL_RECORDS,
             fetch_max_wait_ms=50,
+            session_timeout_ms=int(SESSION_SECONDS * 1000),
+            heartbeat_interval_ms=int(SESSION_SECONDS * 250),
             max_partition_fetch_bytes=8_388_608,
         )
         self._consumer.subscribe([topic])
@@ -88,26 +96,28 @@ class KafkaLog:
         """Give what has come, by partition."""
         polled = self._consumer.poll(timeout_ms=int(wait_seconds * 1000))
         return {
-            tp.partition: Polled([link_of(record) for record in records], records[-1].offset)
-            for tp, records in polled.items()
+            tp.partition: Polled(list(map(link_of, found)), found[0].offset, found[-1].offset)
+            for tp, found in polled.items()
         }
 
-    def hint(self, offsets: Mapping[int, int]) -> None:
-        """Tell the group which records were read last.
+    def hint(self, partition: int, offset: int) -> None:
+        """Tell the group which record of a partition was read last.
 
         That record, not the next one: whoever gets the partition reads it again, and its position
         shows whether the hint is right.
         """
-        read = {
-            TopicPartition(self.topic, partition): OffsetAndMetadata(offset, "", -1)
-            for partition, offset in offsets.items()
-        }
+        read = {TopicPartition(self.topic, partition): OffsetAndMetadata(offset, "", -1)}
         self._consumer.commit_async(read)
 
-    def rewind(self, partition: int) -> None:
-        """Read a partition from its beginning: the hint was wrong."""
+    def rewind(self, partition: int, offset: int | None) -> None:
+        """Read a partition again from a record on, or from its beginning, while it is ours."""
         tp = TopicPartition(self.topic, partition)
-        self._consumer.seek(tp, self._consumer.beginning_offsets([tp])[tp])
+        if tp not in self._consumer.assignment():
+            return
+        if offset is None:
+            self._consumer.seek_to_beginning(tp)
+        else:
+            self._consumer.seek(tp, offset)
 
     def partitions(self) -> set[int]:
         """Give the partitions that are this member's now."""

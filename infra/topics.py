@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from kafka.admin import ConfigResource, KafkaAdminClient, NewTopic
 
+BACK_SOON = {"reconnect_backoff_max_ms": 1_000}
+"""What every client is told: a broker that was away is found within a second, not half a minute."""
+
 COMPACTED = {"cleanup.policy": "compact", "delete.retention.ms": "604800000"}
 FOREVER = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.faults.checks import Checks
 from tests.faults.load import Load
-from tests.faults.schedule import Round, play, schedule, until_level
+from tests.faults.schedule import TARGETS, Round, begin, play, schedule
 from tests.faults.world import Places, running
 
 
@@ -21,6 +21,7 @@ def main() -> int:
     asked.add_argument("--seed", type=int, default=random.randrange(2**32))
     asked.add_argument("--brokers", type=int, default=1, choices=(1, 3))
     asked.add_argument("--control", action="store_true", help="Break the promise: must be noticed.")
+    asked.add_argument("--only", nargs="+", default=TARGETS, choices=TARGETS)
     given = asked.parse_args()
     with tempfile.TemporaryDirectory(prefix="crm-faults-") as name:
         Path(name).chmod(0o755)  # run by root, PostgreSQL has an account of its own
@@ -35,8 +36,9 @@ def run(places: Places, given: argparse.Namespace) -> list[Round]:
     rounds = []
     with running(places, given.brokers, control=given.control) as (world, runtime):
         checks, load = Checks(runtime, world.names.events), Load(runtime, f"seed-{given.seed}")
-        until_level(checks)
-        for number, faults in enumerate(schedule(given.rounds, given.seed, given.brokers), 1):
+        begin(load, checks)
+        drawn = schedule(given.rounds, given.seed, given.brokers, tuple(given.only))
+        for number, faults in enumerate(drawn, 1):
             rounds.append(play(world, load, checks, number, faults))
             print(json.dumps(rounds[-1].told(given.seed)), flush=True)
             if rounds[-1].violations:

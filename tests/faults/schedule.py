@@ -10,8 +10,9 @@ from tests.faults.checks import Checks
 from tests.faults.load import Load
 from tests.faults.world import World
 
+Kind = Literal["kill", "freeze"]
 TARGETS = ("broker", "relay", "follower", "sequencer", "postgres")
-KINDS: tuple[Literal["kill", "freeze"], ...] = ("kill", "freeze")
+KINDS: tuple[Kind, ...] = ("kill", "freeze")
 RECOVERY_SECONDS = 10.0
 GIVE_UP_SECONDS = 45.0
 
@@ -20,28 +21,26 @@ class Fault(NamedTuple):
     """What happens to whom: `at` seconds after the round began, for so long."""
 
     target: str
-    kind: Literal["kill", "freeze"]
+    kind: Kind
     at: float
     lasts: float
 
 
-def schedule(rounds: int, seed: int, nodes: int = 1) -> Iterator[list[Fault]]:
+def schedule(
+    rounds: int, seed: int, nodes: int = 1, only: tuple[str, ...] = TARGETS
+) -> Iterator[list[Fault]]:
     """Give the faults of each round: every combination comes before any comes again."""
     chance = Random(seed)
-    deck: list[tuple[str, Literal["kill", "freeze"]]] = []
-    for number in range(rounds):
-        if not deck:
-            deck = list(product(TARGETS, KINDS))
-            chance.shuffle(deck)
-        drawn = [deck.pop()]
+    deck: list[tuple[str, Kind]] = []
+    for _ in range(rounds):
+        deck = deck or chance.sample(every := list(product(only, KINDS)), len(every))
+        drawn = dict([deck.pop()])
         if chance.random() < 0.25:
-            drawn.append((chance.choice(TARGETS[1:4]), chance.choice(KINDS)))
-        yield [fault(chance, *each, number, nodes) for each in dict(drawn).items()]
+            drawn[chance.choice(only)] = chance.choice(KINDS)
+        yield [fault(chance, *each, nodes) for each in drawn.items()]
 
 
-def fault(
-    chance: Random, target: str, kind: Literal["kill", "freeze"], number: int, nodes: int
-) -> Fault:
+def fault(chance: Random, target: str, kind: Kind, nodes: int) -> Fault:
     """Choose moment and length; every tenth freeze outlasts leases and sessions."""
     lasts = chance.uniform(0.0, 0.5)
     if kind == "freeze" and target not in ("broker", "postgres") and chance.random() < 0.1:
@@ -116,3 +115,11 @@ def until_level(checks: Checks, seconds: float = GIVE_UP_SECONDS) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def begin(load: Load, checks: Checks) -> None:
+    """Let some events go all the way: everybody is at work then."""
+    time.sleep(0.2)
+    load.hold()
+    assert until_level(checks, 60), "It did not start."
+    load.go_on()
