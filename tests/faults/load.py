@@ -2,46 +2,53 @@
 
 import threading
 import time
-from itertools import count
+from itertools import count, cycle
 
 from commands.ingest import ingest
 from infra.runtime import Runtime
 from tests.faults.life import ME, message
 
-PAUSE_SECONDS = 0.01
+WRITERS = 3
+PAUSE_SECONDS = 0.02
 SIZES = (1, 1, 2, 5, 20)
 
 
 class Load:
-    """One writer, which can be held."""
+    """Some writers, which can be held."""
 
     def __init__(self, runtime: Runtime, name: str) -> None:
-        self._runtime, self._name = runtime, name
-        self._turn, self._stop = threading.Lock(), threading.Event()
-        self.acknowledged = 0
+        self._runtime = runtime
+        self._turns = [threading.Lock() for _ in range(WRITERS)]
+        self._stop = threading.Event()
         self.unexpected: set[str] = set()
-        self._thread = threading.Thread(target=self._write, name="load", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._write, args=(f"{name}-{number}", turn), daemon=True)
+            for number, turn in enumerate(self._turns)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def hold(self) -> None:
         """Let nothing be written from here on; returns when the last write has its verdict."""
-        self._turn.acquire()
+        for turn in self._turns:
+            turn.acquire()
 
     def go_on(self) -> None:
         """Let it be written again."""
-        self._turn.release()
+        for turn in self._turns:
+            turn.release()
 
     def close(self) -> None:
         """End."""
         self._stop.set()
-        self._thread.join(30)
+        for thread in self._threads:
+            thread.join(30)
 
-    def _write(self) -> None:
-        numbers = count()
+    def _write(self, name: str, turn: threading.Lock) -> None:
+        sizes, numbers = cycle(SIZES), count()
         while not self._stop.is_set():
-            size = SIZES[next(numbers) % len(SIZES)]
-            batch = [f"{self._name}-{next(numbers)}" for _ in range(size)]
-            with self._turn:
+            batch = [f"{name}-{next(numbers)}" for _ in range(next(sizes))]
+            with turn:
                 self._send(batch)
             time.sleep(PAUSE_SECONDS)
 
@@ -55,5 +62,4 @@ class Load:
                 continue
             told = {verdict.status for verdict in verdicts}
             self.unexpected |= told - {"accepted", "duplicate"}
-            self.acknowledged += len(batch)
             return

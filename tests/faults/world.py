@@ -61,6 +61,7 @@ class World:
     def __init__(self, places: Places, nodes: int = 1, *, control: bool = False) -> None:
         self.directory = places.directory
         self.postgres = None if places.database_url else EmbeddedPostgres(self.directory / "pg")
+        self._data = self._where_data_is() if self.postgres else None
         self.cluster = None if places.bootstrap else Cluster(self.directory / "kafka", nodes)
         if self.cluster:
             self.cluster.start()
@@ -93,8 +94,10 @@ class World:
     def start(self, name: str) -> None:
         """Start a role."""
         role, given = ROLES[name], self.settings
+        inherited = dict(os.environ)
+        inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # every start would compile everything
         env = {
-            **os.environ,
+            **inherited,
             "CRM_DATABASE_URL": str(given.database_url),
             "CRM_DIRECTORY": str(given.directory),
             "CRM_KAFKA_BOOTSTRAP_SERVERS": str(given.kafka_bootstrap_servers),
@@ -105,7 +108,8 @@ class World:
         }
         self._processes[name] = subprocess.Popen(
             role.command, env=env, cwd=ROOT, stdin=subprocess.DEVNULL,
-            stdout=self._log, stderr=self._log, preexec_fn=die_with_parent,
+            stdout=self._log, stderr=self._log,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - calls nothing but the kernel
         )  # fmt: skip
 
     def acting(self, kind: str) -> str:
@@ -166,6 +170,10 @@ class World:
         """Give the end of what the roles have said."""
         return (self.directory / "roles.log").read_text(errors="replace")[-6000:]
 
+    def _where_data_is(self) -> Path:
+        with psycopg.connect(self.postgres.url) as conn:
+            return Path(conn.execute("SELECT current_setting('data_directory')").fetchone()[0])
+
     def _children(self, target: str) -> list[subprocess.Popen[bytes]]:
         if target.startswith("broker"):
             return [self.cluster.processes[node_of(target)]]
@@ -174,17 +182,9 @@ class World:
     def _pids(self, target: str) -> list[int]:
         if target != "postgres":
             return [process.pid for process in self._children(target)]
-        home = next(self.directory.glob("pg/data"), None) or _moved(self.directory / "pg")
-        postmaster = int((home / "postmaster.pid").read_text().split("\n", 1)[0])
+        postmaster = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
         listed = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text()
         return [postmaster, *map(int, listed.split())]
-
-
-def _moved(directory: Path) -> Path:
-    """Find the data of a server that its account could not have had where it was asked for."""
-    from infra import embedded
-
-    return embedded._home(directory.resolve()) / "data"
 
 
 def node_of(target: str) -> int:

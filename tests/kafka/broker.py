@@ -160,7 +160,7 @@ class Cluster:
                 ["java", *JVM, "-cp", f"{self._jars}/*", main, *arguments,
                  str(home / "server.properties")],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=home,
-                preexec_fn=die_with_parent,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - calls nothing but the kernel
             )  # fmt: skip
 
     def _wait(self, node: int) -> None:
