@@ -1,7 +1,7 @@
 """The `crm` command: every command, and what its exit code means.
 
 0: done. 1: a check failed or the request was refused. 2: wrong usage. 3: not found. 4: the database
-cannot be reached. What takes long to import is imported by the command that needs it.
+or Kafka cannot be reached. What takes long to import is imported by the command that needs it.
 """
 
 import sys
@@ -15,6 +15,7 @@ from api import (
     cli_kafka,
     cli_keys,
     cli_look,
+    cli_parked,
     cli_refused,
     cli_retention,
     cli_run,
@@ -49,7 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 GROUPS = {
     "show": cli_look.show,
     "projections": cli_look.projections,
-    "parked": cli_look.parked,
+    "parked": cli_parked.parked,
     "refused": cli_refused.refused,
     "agreements": cli_agreements.agreements,
     "sla": cli_sla.sla,
@@ -99,4 +100,15 @@ def told(error: Exception) -> tuple[int, str]:
         case _ if isinstance(error, DATABASE_AWAY):
             first, *_ = str(error).strip().splitlines() or [type(error).__name__]
             return UNREACHABLE, f"The database cannot be reached: {first}"
+        case _ if is_kafka_away(error):
+            return UNREACHABLE, f"Kafka cannot be reached: {error}."
     raise error
+
+
+def is_kafka_away(error: Exception) -> bool:
+    """Tell whether no broker answers; who never used Kafka does not load its client for that."""
+    if "kafka" not in sys.modules:
+        return False
+    from infra.topics import KAFKA_AWAY
+
+    return isinstance(error, KAFKA_AWAY)

@@ -32,7 +32,6 @@ Referred = Annotated[str, typer.Argument(metavar="ID", help="An id, or system:id
 
 show = typer.Typer(help="Show one customer, lead or case.", no_args_is_help=True)
 projections = typer.Typer(help="Look at the read models.", no_args_is_help=True)
-parked = typer.Typer(help="List rows that an event could not be applied to.", no_args_is_help=True)
 
 
 def history(
@@ -261,18 +260,3 @@ def projections_list(as_json: Json = False) -> None:
     else:
         rows = [(p.name, p.version, p.question) for p in ALL]
         print_table(("projection", "version", "question"), rows, "There are none.")
-
-
-@parked.command("list")
-def parked_list(limit: Limit = 100, as_json: Json = False) -> None:
-    """List the rows whose events wait, and why."""
-    from api.output import print_json, print_table
-    from infra.parked import parked_rows
-
-    with opened() as runtime:
-        rows = parked_rows(runtime.pool, limit)
-    if as_json:
-        print_json(rows)
-    else:
-        columns = ("projection", "tenant", "key", "position", "event", "reason", "since (UTC)")
-        print_table(columns, rows, "Nothing is parked.")

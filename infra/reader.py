@@ -32,11 +32,11 @@ SELECT l.position FROM crm.event e LEFT JOIN crm.log l USING (seq)
 WHERE e.seq = %(seq)s AND e.tenant = %(tenant)s
 """
 
-# Rows that one batch removed share a position: a page never ends between them.
+# Rows that one batch removed, or that were parked, share a position: no page ends between them.
 CHANGES = """
 (SELECT t.*, false AS removed FROM read.{table} t
  WHERE tenant = %(tenant)s AND position > %(after)s AND position <= %(upto)s
- ORDER BY position LIMIT %(limit)s)
+ ORDER BY position FETCH FIRST (%(limit)s) ROWS WITH TIES)
 UNION ALL
 (SELECT tenant, key, {nothing}, position, true FROM crm.removed
  WHERE projection = %(projection)s AND version = %(version)s AND tenant = %(tenant)s

@@ -4,6 +4,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from kafka.admin import ConfigResource, KafkaAdminClient, NewTopic
+from kafka.errors import RetriableError
+
+KAFKA_AWAY = (RetriableError,)
+"""What is raised while no broker can be reached; trying again may help."""
 
 BACK_SOON = {"reconnect_backoff_max_ms": 1_000}
 """What every client is told: a broker that was away is found within a second, not half a minute."""

@@ -36,7 +36,7 @@ def run(places: Places, given: argparse.Namespace) -> list[Round]:
     rounds = []
     with running(places, given.brokers, control=given.control) as (world, runtime):
         checks, load = Checks(runtime, world.names.events), Load(runtime, f"seed-{given.seed}")
-        begin(load, checks)
+        begin(world, load, checks)
         drawn = schedule(given.rounds, given.seed, given.brokers, tuple(given.only))
         for number, faults in enumerate(drawn, 1):
             rounds.append(play(world, load, checks, number, faults))

@@ -74,7 +74,7 @@ def play(world: World, load: Load, checks: Checks, number: int, faults: list[Fau
     ended = time.monotonic()
     load.hold()
     try:
-        recovered = until_level(checks)
+        recovered = until_level(world, checks)
         took = time.monotonic() - ended
         violations = checks.violations() if recovered else ["It did not recover."]
     finally:
@@ -107,19 +107,20 @@ def let_happen(world: World, faults: list[Fault]) -> None:
             (world.revive if each.kind == "kill" else world.thaw)(hit[each])
 
 
-def until_level(checks: Checks, seconds: float = GIVE_UP_SECONDS) -> bool:
+def until_level(world: World, checks: Checks, seconds: float = GIVE_UP_SECONDS) -> bool:
     """Wait until everything is level."""
     give_up = time.monotonic() + seconds
     while not checks.level():
         if time.monotonic() > give_up:
             return False
+        world.supervise()
         time.sleep(0.02)
     return True
 
 
-def begin(load: Load, checks: Checks) -> None:
+def begin(world: World, load: Load, checks: Checks) -> None:
     """Let some events go all the way: everybody is at work then."""
     time.sleep(0.2)
     load.hold()
-    assert until_level(checks, 60), "It did not start."
+    assert until_level(world, checks, 90), "It did not start."
     load.go_on()

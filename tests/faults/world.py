@@ -14,6 +14,7 @@ from typing import NamedTuple
 import psycopg
 import structlog
 
+from api.cli_common import UNREACHABLE
 from infra.embedded import EmbeddedPostgres
 from infra.runtime import Runtime, open_runtime
 from infra.settings import Settings
@@ -150,9 +151,19 @@ class World:
         else:
             self.start(target)
 
+    def supervise(self) -> None:
+        """Start again, as Compose does, what ended because something could not be reached."""
+        for name, process in list(self._processes.items()):
+            if process.poll() == UNREACHABLE:
+                self.start(name)
+
     def ended(self) -> list[str]:
         """Name the roles that have ended by themselves."""
-        return [name for name, process in self._processes.items() if process.poll() is not None]
+        return [
+            name
+            for name, process in self._processes.items()
+            if process.poll() not in (None, UNREACHABLE)
+        ]
 
     def close(self) -> None:
         """End everything."""
