@@ -41,9 +41,9 @@ def schedule(
 
 
 def fault(chance: Random, target: str, kind: Kind, nodes: int) -> Fault:
-    """Choose moment and length; every tenth freeze outlasts leases and sessions."""
+    """Choose moment and length; a few freezes outlast leases and sessions."""
     lasts = chance.uniform(0.0, 0.5)
-    if kind == "freeze" and target not in ("broker", "postgres") and chance.random() < 0.1:
+    if kind == "freeze" and target not in ("broker", "postgres") and chance.random() < 0.05:
         lasts = chance.uniform(4.0, 8.0)
     named = {"broker": f"broker-{chance.randint(1, nodes)}",
              "follower": f"follower-{chance.randint(1, 2)}"}.get(target, target)  # fmt: skip

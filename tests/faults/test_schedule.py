@@ -1,0 +1,66 @@
+"""Kill -9 and freezing of everything, under load, on a real broker: nothing lost, nothing twice."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.kafka.broker import NoBroker, jars
+
+ROOT = Path(__file__).parents[2]
+
+
+class Played(NamedTuple):
+    """What `make faults` told: a line for each round and one for all, and how it ended."""
+
+    rounds: list[dict[str, Any]]
+    summary: dict[str, Any]
+    status: int
+
+
+def faults(*arguments: str) -> Played:
+    """Do what `make faults` does; what it says is shown when the test fails."""
+    command = [sys.executable, "-m", "tests.faults", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    print(done.stdout, done.stderr[-8000:])
+    *rounds, summary = map(json.loads, done.stdout.splitlines())
+    return Played(rounds, summary, done.returncode)
+
+
+@pytest.fixture
+def our_own_broker() -> None:
+    """These tests need brokers that may be killed: none that is given will do."""
+    try:
+        jars()
+    except NoBroker as missing:
+        pytest.skip(f"no Kafka broker that may be killed: {missing}")
+
+
+def test_faults_at_random_moments_lose_and_double_nothing(our_own_broker: None) -> None:
+    played = faults("--rounds", "20")
+    assert (played.status, played.summary["violated_rounds"]) == (0, [])
+    assert len(played.rounds) == 20
+    hit = {(each["target"].partition("-")[0], each["kind"])
+           for told in played.rounds for each in told["faults"]}  # fmt: skip
+    assert len(hit) == 10, "Everything is killed and everything is frozen."
+    assert played.summary["events"] > 200, "Hardly anything happened."
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("brokers", ["1", "3"])
+def test_faults_at_many_random_moments_lose_and_double_nothing(
+    our_own_broker: None, brokers: str
+) -> None:
+    assert faults("--rounds", "200", "--brokers", brokers).status == 0
+
+
+def test_a_checkpoint_outside_the_transaction_is_noticed(database_url: str, bootstrap: str) -> None:
+    """The control: followers that note their progress after the rows, not with them."""
+    given = ("--control", "--only", "follower", "--database", database_url, "--kafka", bootstrap)
+    played = faults("--rounds", "20", *given)
+    assert played.status == 1
+    told = " ".join(played.rounds[-1]["violations"])
+    assert "not applied exactly once" in told or "are parked" in told
