@@ -17,6 +17,9 @@ from infra.embedded import EmbeddedPostgres
 from infra.runtime import Runtime, open_runtime
 from infra.sequencing import Sequencing
 from infra.settings import Settings
+from tests.kafka.finding import bootstrap, our_own_broker, pytest_terminal_summary
+
+__all__ = ["bootstrap", "our_own_broker", "pytest_terminal_summary"]
 
 NUMBERS = count()
 

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.kafka.broker import NoBroker, jars
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,15 +26,6 @@ def faults(*arguments: str) -> Played:
     print(done.stdout, done.stderr[-8000:])
     *rounds, summary = map(json.loads, done.stdout.splitlines())
     return Played(rounds, summary, done.returncode)
-
-
-@pytest.fixture
-def our_own_broker() -> None:
-    """These tests need brokers that may be killed: none that is given will do."""
-    try:
-        jars()
-    except NoBroker as missing:
-        pytest.skip(f"no Kafka broker that may be killed: {missing}")
 
 
 def test_faults_at_random_moments_lose_and_double_nothing(our_own_broker: None) -> None:

@@ -7,6 +7,7 @@ directory, and dies with the process that started it.
 import base64
 import ctypes
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ from tempfile import TemporaryDirectory
 
 POM = Path(__file__).with_name("pom.xml")
 VERSION = "4.3.1"
+JAVA_MIN = 17
 START_SECONDS = 60
 LIBC = ctypes.CDLL(None)
 JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -58,13 +60,14 @@ class NoBroker(Exception):
 
 def jars() -> Path:
     """Give the directory of the broker's jars, resolving them first if they are not there."""
+    if java_version() < JAVA_MIN:
+        raise NoBroker(f"Java {JAVA_MIN} or newer is not installed.")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     target = cache / "crm" / f"kafka-{VERSION}"
     if target.is_dir():
         return target
-    for tool in ("java", "mvn"):
-        if shutil.which(tool) is None:
-            raise NoBroker(f"{tool} is not installed; Java 17 and Maven give a broker.")
+    if shutil.which("mvn") is None:
+        raise NoBroker("Maven is not installed.")
     target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=target.parent) as scratch:
         made = subprocess.run(
@@ -80,6 +83,15 @@ def jars() -> Path:
             if not target.is_dir():
                 raise
     return target
+
+
+def java_version() -> int:
+    """Give the number of the Java on the path, 0 without one."""
+    if shutil.which("java") is None:
+        return 0
+    told = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(\d+)', told)
+    return int(found[1]) if found else 0
 
 
 def free_ports(count: int) -> list[int]:

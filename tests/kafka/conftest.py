@@ -1,8 +1,5 @@
-"""A real broker for the tests: one that is given, one in a container, or one on plain Java."""
+"""A whole system on the broker of the tests, with topics of its own."""
 
-import os
-import shutil
-import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,40 +10,6 @@ from infra.runtime import Runtime, open_runtime
 from infra.settings import Settings
 from infra.topics import TopicNames, Topics, wanted
 from projections.catalogue import ALL
-from tests.kafka.broker import Cluster, NoBroker
-
-
-@pytest.fixture(scope="session")
-def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a broker: CRM_TEST_KAFKA, else Docker, else Java and Maven, else a skip."""
-    given = os.environ.get("CRM_TEST_KAFKA")
-    if given:
-        yield given
-    elif docker_runs():
-        from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415
-
-        with KafkaContainer("confluentinc/cp-kafka:7.9.0").with_kraft() as container:
-            yield container.get_bootstrap_server()
-    else:
-        try:
-            cluster = Cluster(tmp_path_factory.mktemp("kafka"))
-        except NoBroker as missing:
-            pytest.skip(f"no Kafka broker: {missing} Or set CRM_TEST_KAFKA to the address of one.")
-        try:
-            yield cluster.start().bootstrap
-        finally:
-            cluster.stop()
-
-
-def docker_runs() -> bool:
-    """Tell whether a Docker engine answers; the client alone is not enough."""
-    if shutil.which("docker") is None:
-        return False
-    asked = ["docker", "info", "--format", "{{.ServerVersion}}"]
-    try:
-        return subprocess.run(asked, capture_output=True, timeout=10, check=False).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
 
 
 @pytest.fixture
