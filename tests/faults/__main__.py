@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.faults.checks import Checks
 from tests.faults.load import Load
-from tests.faults.schedule import TARGETS, Round, begin, play, schedule
+from tests.faults.schedule import SPECIAL, TARGETS, Round, begin, play, schedule, special
 from tests.faults.world import Places, running
 
 
@@ -21,6 +21,8 @@ def main() -> int:
     asked.add_argument("--brokers", type=int, default=1, choices=(1, 3))
     asked.add_argument("--only", nargs="+", default=TARGETS, choices=TARGETS)
     asked.add_argument("--control", action="store_true", help="Break the promise: must be noticed.")
+    asked.add_argument("--also", nargs="+", default=(), choices=SPECIAL, help="Then these, too.")
+    asked.add_argument("--seconds", type=float, default=60.0, help="How long each of them lasts.")
     asked.add_argument("--database", help="Use this PostgreSQL, which is then no target.")
     asked.add_argument("--kafka", help="Use this broker, which is then no target.")
     given = asked.parse_args()
@@ -34,7 +36,10 @@ def main() -> int:
 def run(places: Places, given: argparse.Namespace) -> list[Round]:
     """Play all rounds in one world; the control ends when it is noticed."""
     rounds: list[Round] = []
-    drawn = schedule(given.rounds, given.seed, given.brokers, tuple(given.only))
+    drawn = [
+        *schedule(given.rounds, given.seed, given.brokers, tuple(given.only)),
+        *(special(name, given.seconds) for name in given.also),
+    ]
     with running(places, given.brokers, control=given.control) as (world, runtime):
         checks, load = Checks(runtime, world.names.events), Load(runtime, f"seed-{given.seed}")
         begin(world, load, checks)

@@ -10,8 +10,9 @@ from tests.faults.checks import Checks
 from tests.faults.load import Load
 from tests.faults.world import World
 
-Kind = Literal["kill", "freeze"]
+Kind = Literal["kill", "freeze", "leave", "cut"]
 TARGETS = ("broker", "relay", "follower", "sequencer", "postgres")
+SPECIAL = ("outage", "leader", "rebalance", "wire")
 KINDS: tuple[Kind, ...] = ("kill", "freeze")
 RECOVERY_SECONDS = 10.0
 GIVE_UP_SECONDS = 45.0
@@ -48,6 +49,21 @@ def fault(chance: Random, target: str, kind: Kind, nodes: int) -> Fault:
     named = {"broker": f"broker-{chance.randint(1, nodes)}",
              "follower": f"follower-{chance.randint(1, 2)}"}.get(target, target)  # fmt: skip
     return Fault(named, kind, chance.uniform(0.1, 0.4), lasts)
+
+
+def special(name: str, seconds: float) -> list[Fault]:
+    """Give the faults of a round with a purpose."""
+    match name:
+        case "outage":
+            return [Fault("broker-1", "kill", 0.2, seconds)]
+        case "leader":
+            return [Fault("leader", "kill", 0.5, seconds)]
+        case "rebalance":
+            times = range(max(1, int(seconds / 2)))
+            return [Fault("follower-2", "leave", 0.2 + 2.0 * n, 1.0) for n in times]
+        case _:
+            times = range(max(1, int(seconds / 0.7)))
+            return [Fault("wire", "cut", 0.2 + 0.7 * n, 0.3) for n in times]
 
 
 class Round(NamedTuple):
@@ -100,11 +116,19 @@ def let_happen(world: World, faults: list[Fault]) -> None:
     for at, what, each in moments:
         time.sleep(max(0.0, began + at - time.monotonic()))
         if what == "begin":
-            leads = each.target in ("relay", "sequencer")
-            hit[each] = world.acting(each.target) if leads else each.target
-            (world.kill if each.kind == "kill" else world.freeze)(hit[each])
+            hit[each] = named(world, each.target)
+            getattr(world, each.kind)(hit[each])
+        elif each.kind == "freeze":
+            world.thaw(hit[each])
         else:
-            (world.revive if each.kind == "kill" else world.thaw)(hit[each])
+            world.revive(hit[each])
+
+
+def named(world: World, target: str) -> str:
+    """Find out who it is that acts or leads now."""
+    if target in ("relay", "sequencer"):
+        return world.acting(target)
+    return world.leader() if target == "leader" else target
 
 
 def until_level(world: World, checks: Checks, seconds: float = GIVE_UP_SECONDS) -> bool:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.faults.schedule import KINDS, TARGETS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,12 +31,13 @@ def faults(*arguments: str) -> Played:
 
 
 def test_faults_at_random_moments_lose_and_double_nothing(our_own_broker: None) -> None:
-    played = faults("--rounds", "20")
+    played = faults("--rounds", "20", "--also", "outage", "rebalance", "wire", "--seconds", "3")
     assert (played.status, played.summary["violated_rounds"]) == (0, [])
-    assert len(played.rounds) == 20
+    assert len(played.rounds) == 23
     hit = {(each["target"].partition("-")[0], each["kind"])
            for told in played.rounds for each in told["faults"]}  # fmt: skip
-    assert len(hit) == 10, "Everything is killed and everything is frozen."
+    everything = {(target, kind) for target in TARGETS for kind in KINDS}
+    assert hit == everything | {("follower", "leave"), ("wire", "cut")}
     assert played.summary["events"] > 200, "Hardly anything happened."
 
 
@@ -44,6 +47,18 @@ def test_faults_at_many_random_moments_lose_and_double_nothing(
     our_own_broker: None, brokers: str
 ) -> None:
     assert faults("--rounds", "200", "--brokers", brokers).status == 0
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("name", "brokers"),
+    [("outage", "1"), ("rebalance", "1"), ("wire", "1"), ("leader", "3")],
+)
+def test_a_minute_of_one_fault_loses_and_doubles_nothing(
+    our_own_broker: None, name: str, brokers: str
+) -> None:
+    long = ("--rounds", "0", "--also", name, "--seconds", "60", "--brokers", brokers)
+    assert faults(*long).status == 0
 
 
 def test_a_checkpoint_outside_the_transaction_is_noticed(database_url: str, bootstrap: str) -> None:

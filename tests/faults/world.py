@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import psycopg
 import structlog
+from kafka.admin import KafkaAdminClient
 
 from api.cli_common import UNREACHABLE
 from infra.embedded import EmbeddedPostgres
@@ -21,7 +22,8 @@ from infra.settings import Settings
 from infra.topics import TopicNames, Topics, wanted
 from projections.catalogue import ALL
 from tests.faults.counted import counted
-from tests.kafka.broker import Cluster, die_with_parent
+from tests.faults.cutter import Cutter
+from tests.kafka.broker import Cluster, die_with_parent, free_ports
 
 ROOT = Path(__file__).parents[2]
 CRM = (str(Path(sys.executable).with_name("crm")),)
@@ -63,9 +65,8 @@ class World:
         self.directory = places.directory
         self.postgres = None if places.database_url else EmbeddedPostgres(self.directory / "pg")
         self._data = self._where_data_is() if self.postgres else None
-        self.cluster = None if places.bootstrap else Cluster(self.directory / "kafka", nodes)
-        if self.cluster:
-            self.cluster.start()
+        self.wires: list[Cutter] = []
+        self.cluster = None if places.bootstrap else self._cluster(nodes)
         self.settings = Settings(
             directory=self.directory / "crm",
             database_url=places.database_url or self.postgres.url,
@@ -77,6 +78,14 @@ class World:
         self._control = control
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._log = (self.directory / "roles.log").open("ab")
+
+    def _cluster(self, nodes: int) -> Cluster:
+        """Start brokers, each behind a wire that can be cut."""
+        ports = free_ports(2 * nodes)
+        self.wires = [Cutter(port) for port in ports[::2]]
+        behind = {node: wire.port for node, wire in enumerate(self.wires, 1)}
+        cluster = Cluster(self.directory / "kafka", nodes, ports=ports, advertised=behind)
+        return cluster.start()
 
     @property
     def names(self) -> TopicNames:
@@ -134,6 +143,26 @@ class World:
         for pid in self._pids(target):
             os.kill(pid, signal.SIGCONT)
 
+    def leave(self, target: str) -> None:
+        """Ask a role to end, and wait until it has put everything in order."""
+        for process in self._children(target):
+            process.terminate()
+            process.wait(20)
+
+    def cut(self, _: str) -> None:
+        """Cut all connections to the brokers in the middle of what is being said."""
+        for wire in self.wires:
+            wire.cut()
+
+    def leader(self) -> str:
+        """Name the broker that leads the first partition of the log."""
+        admin = KafkaAdminClient(bootstrap_servers=self.settings.kafka_bootstrap_servers)
+        try:
+            (topic,) = admin.describe_topics([self.names.events])
+            return f"broker-{topic['partitions'][0]['leader_id']}"
+        finally:
+            admin.close()
+
     def kill(self, target: str) -> None:
         """Kill a target, leaving it no moment to put anything in order."""
         for pid in self._pids(target):
@@ -144,6 +173,8 @@ class World:
 
     def revive(self, target: str) -> None:
         """Start it again; what others can only wait for answers when this returns."""
+        if target == "wire":
+            return
         if target == "postgres":
             # This use is beside the one that we have had since the beginning, and ends with it.
             with EmbeddedPostgres(self.directory / "pg"):
@@ -175,6 +206,8 @@ class World:
             process.wait(10)
         if self.cluster:
             self.cluster.stop()
+        for wire in self.wires:
+            wire.close()
         if self.postgres:
             self.postgres.stop()
         self._log.close()

@@ -30,7 +30,7 @@ process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
@@ -108,12 +108,21 @@ def free_ports(count: int) -> list[int]:
 class Cluster:
     """Some KRaft nodes, each broker and controller in one."""
 
-    def __init__(self, directory: Path, nodes: int = 1) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        nodes: int = 1,
+        *,
+        ports: list[int] | None = None,
+        advertised: dict[int, int] | None = None,
+    ) -> None:
+        """`advertised` are the ports that clients are told to use, by node: those of a proxy."""
         self._jars, self.directory = jars(), directory
-        self.ports = free_ports(2 * nodes)
+        self.ports = ports or free_ports(2 * nodes)
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         self._cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
         self.nodes = list(range(1, nodes + 1))
+        self.advertised = advertised or {}
         for node in self.nodes:
             self._configure(node)
         formatting = [self._java(node, "kafka.tools.StorageTool", "format", "-t",
@@ -125,7 +134,10 @@ class Cluster:
     @property
     def bootstrap(self) -> str:
         """Give the address for clients."""
-        return ",".join(f"127.0.0.1:{self.port(node)}" for node in self.nodes)
+        return ",".join(f"127.0.0.1:{self._for_clients(node)}" for node in self.nodes)
+
+    def _for_clients(self, node: int) -> int:
+        return self.advertised.get(node, self.port(node))
 
     def port(self, node: int) -> int:
         """Give the port of a node for clients."""
@@ -160,7 +172,8 @@ class Cluster:
         home = self.directory / str(node)
         home.mkdir(parents=True)
         text = PROPERTIES.format(
-            node=node, voters=voters, port=self.port(node), controller=self.ports[2 * node - 1],
+            node=node, voters=voters, port=self.port(node),
+            advertised=self._for_clients(node), controller=self.ports[2 * node - 1],
             directory=home, replicas=replicas, insync=max(1, replicas - 1),
         )  # fmt: skip
         (home / "server.properties").write_text(text)
