@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,7 @@ ROLES = ("sequencer", "follow", "timers", "relay", "inbound", "announce")
 """What a process can do besides answering; the last three need Kafka."""
 
 STOP_SECONDS = 10.0
+"""How long all loops together have to finish what they are doing; what they leave is done again."""
 
 log = structlog.get_logger()
 
@@ -30,14 +32,17 @@ def running(runtime: Runtime, roles: Collection[str] = ROLES) -> Iterator[thread
     stop = threading.Event()
     loops = list(loops_of(runtime, roles, stop))
     for loop in loops:
+        loop.daemon = True  # one that hangs on something frozen does not keep the process alive
+    for loop in loops:
         loop.start()
     log.info("service.started", loops=[loop.name for loop in loops])
     try:
         yield stop
     finally:
         stop.set()
+        give_up = time.monotonic() + STOP_SECONDS
         for loop in loops:
-            loop.join(STOP_SECONDS)
+            loop.join(max(0.0, give_up - time.monotonic()))
         log.info("service.stopped", unfinished=[loop.name for loop in loops if loop.is_alive()])
 
 

@@ -51,7 +51,6 @@ def run(places: Places, given: argparse.Namespace) -> list[Round]:
                 if given.control:
                     break
         load.close()
-        checks.close()
     return rounds
 
 

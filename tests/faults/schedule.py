@@ -12,7 +12,7 @@ from tests.faults.world import World
 
 Kind = Literal["kill", "freeze", "leave", "cut"]
 TARGETS = ("broker", "relay", "follower", "sequencer", "postgres")
-SPECIAL = ("outage", "leader", "rebalance", "wire")
+SPECIAL = ("outage", "leader", "rebalance", "wire", "stop")
 KINDS: tuple[Kind, ...] = ("kill", "freeze")
 RECOVERY_SECONDS = 10.0
 GIVE_UP_SECONDS = 45.0
@@ -61,6 +61,9 @@ def special(name: str, seconds: float) -> list[Fault]:
         case "rebalance":
             times = range(max(1, int(seconds / 2)))
             return [Fault("follower-2", "leave", 0.2 + 2.0 * n, 1.0) for n in times]
+        case "stop":
+            frozen = Fault("broker-1", "freeze", 0.2, seconds)
+            return [frozen, Fault("relay", "leave", 0.5, 0.1), Fault("follower-1", "leave", 0.6, 1)]
         case _:
             times = range(max(1, int(seconds / 0.7)))
             return [Fault("wire", "cut", 0.2 + 0.7 * n, 0.3) for n in times]

@@ -52,7 +52,7 @@ def test_faults_at_many_random_moments_lose_and_double_nothing(
 @pytest.mark.faults
 @pytest.mark.parametrize(
     ("name", "brokers"),
-    [("outage", "1"), ("rebalance", "1"), ("wire", "1"), ("leader", "3")],
+    [("outage", "1"), ("rebalance", "1"), ("wire", "1"), ("stop", "1"), ("leader", "3")],
 )
 def test_a_minute_of_one_fault_loses_and_doubles_nothing(
     our_own_broker: None, name: str, brokers: str
