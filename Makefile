@@ -13,6 +13,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 HELPERS := library measure real_data real_figures cdnow ranking repeat_curves churn_report
 HELPERS += sla_helpdesk sla_peers
+HELPERS += brokers
 BENCHES := $(filter-out $(HELPERS),$(basename $(notdir $(wildcard bench/*.py))))
 
 # Compiled modules are kept whatever the environment says: without them every start is slow.
@@ -25,6 +26,7 @@ help:
 	@echo 'make demo                 a year of a company'"'"'s customers, then live traffic'
 	@echo 'make demo ARGS=--check    the same without a server: checks its numbers, then ends'
 	@echo 'make test                 all tests;  ARGS="-k customer" only some of them'
+	@echo 'make faults               kill and freeze everything;  ARGS="--rounds 200 --seed 7"'
 	@echo 'make lint                 format, lint, types, import contracts'
 	@echo 'make bench NAME=append    one benchmark, a JSON line a case;  without NAME all of them'
 	@echo 'make real-data            imports real data sets and compares every known total'
@@ -37,6 +39,9 @@ demo: $(RUN)
 test: $(DEV)
 	@$(BIN)/pytest -n 2 --dist loadscope $(ARGS)
 
+faults: $(DEV)
+	@$(BIN)/python -m tests.faults $(ARGS)
+
 lint: $(DEV)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -44,7 +49,7 @@ lint: $(DEV)
 	@$(BIN)/lint-imports
 
 bench: $(DEV)
-	@set -e; for name in $(or $(NAME),$(BENCHES)); do $(BIN)/python bench/$$name.py $(ARGS); done
+	@set -e; for name in $(subst -,_,$(or $(NAME),$(BENCHES))); do $(BIN)/python bench/$$name.py $(ARGS); done
 
 real-data: $(DEV)
 	@$(BIN)/python bench/real_data.py $(ARGS)

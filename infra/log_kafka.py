@@ -13,7 +13,7 @@ from kafka.structs import OffsetAndMetadata
 
 from infra.topics import BACK_SOON
 
-POLL_RECORDS = 5_000
+POLL_RECORDS = 20_000
 SESSION_SECONDS = 6.0
 """How long a member of a group may be silent until its partitions go to others."""
 

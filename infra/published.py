@@ -6,12 +6,14 @@ late repetitions and gaps cannot be mistaken for one another, whatever the topic
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 import structlog
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
 
 from infra.database import Pool
@@ -175,11 +177,18 @@ class Publication:
 
     def finish(self, sent: Sent) -> None:
         """Wait until a page is safe in the topic, and note the progress. Raises `NotPublished`."""
-        self._producer.flush()
         for future in sent.futures:
-            if not future.succeeded():
+            while not future.is_done:
+                self._wait(future)
+            if future.exception is not None:
                 raise NotPublished(f"{type(future.exception).__name__} up to position {sent.upto}.")
         self._as_leader(ADVANCE, position=sent.upto, partitions=orjson.dumps(sent.last).decode())
+
+    def _wait(self, future: Future) -> None:
+        """Wait a while for one record, and keep the lease meanwhile: the broker may be away."""
+        self.lease.renew()
+        with suppress(KafkaError):  # it took longer, or failed: the future tells
+            future.get(self.lease.seconds / 3)
 
     def restart(self) -> None:
         """Forget the progress: the whole log is published again, with the same positions."""

@@ -114,10 +114,11 @@ class Cluster:
         nodes: int = 1,
         *,
         ports: list[int] | None = None,
+        jvm: tuple[str, ...] = JVM,
         advertised: dict[int, int] | None = None,
     ) -> None:
         """`advertised` are the ports that clients are told to use, by node: those of a proxy."""
-        self._jars, self.directory = jars(), directory
+        self._jars, self._jvm, self.directory = jars(), jvm, directory
         self.ports = ports or free_ports(2 * nodes)
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         self._cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
@@ -182,7 +183,7 @@ class Cluster:
         home = self.directory / str(node)
         with (home / "output.log").open("ab") as output:
             return subprocess.Popen(
-                ["java", *JVM, "-cp", f"{self._jars}/*", main, *arguments,
+                ["java", *self._jvm, "-cp", f"{self._jars}/*", main, *arguments,
                  str(home / "server.properties")],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=home,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - calls nothing but the kernel

@@ -145,6 +145,14 @@ def test_the_second_follower_is_turned_away_and_leaves_no_trace(runtime, world, 
     assert dump(runtime, table.projection) == row
 
 
+def test_only_the_transaction_of_a_follower_does_not_wait_for_the_disk(runtime):
+    table, shown = runtime.tables["customer_view"], "SHOW synchronous_commit"
+    with table.transaction(0, 1) as change:
+        assert change._conn.execute(shown).fetchone() == ("off",)
+    with runtime.pool.connection() as conn:
+        assert conn.execute(shown).fetchone() == ("on",)
+
+
 def write_and_be_killed(table, rows, upto):
     with table.transaction(0, upto) as change:
         change.write(rows, upto)
