@@ -100,15 +100,18 @@ def told(error: Exception) -> tuple[int, str]:
         case _ if isinstance(error, DATABASE_AWAY):
             first, *_ = str(error).strip().splitlines() or [type(error).__name__]
             return UNREACHABLE, f"The database cannot be reached: {first}"
-        case _ if is_kafka_away(error):
-            return UNREACHABLE, f"Kafka cannot be reached: {error}."
+    if "kafka" in sys.modules:  # who never used Kafka does not load its client for that
+        return told_by_kafka(error)
     raise error
 
 
-def is_kafka_away(error: Exception) -> bool:
-    """Tell whether no broker answers; who never used Kafka does not load its client for that."""
-    if "kafka" not in sys.modules:
-        return False
-    from infra.topics import KAFKA_AWAY
+def told_by_kafka(error: Exception) -> tuple[int, str]:
+    """Tell what is wrong with Kafka or a topic."""
+    from infra.topics import KAFKA_AWAY, WrongTopic
 
-    return isinstance(error, KAFKA_AWAY)
+    match error:
+        case WrongTopic():
+            return FAILED, str(error)
+        case _ if isinstance(error, KAFKA_AWAY):
+            return UNREACHABLE, f"Kafka cannot be reached: {error}."
+    raise error

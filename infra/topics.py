@@ -9,6 +9,9 @@ from kafka.errors import RetriableError
 KAFKA_AWAY = (RetriableError,)
 """What is raised while no broker can be reached; trying again may help."""
 
+REACH_SECONDS = 10.0
+"""How long a process that starts, or a command, tries to reach a broker."""
+
 BACK_SOON = {"reconnect_backoff_max_ms": 1_000}
 """What every client is told: a broker that was away is found within a second, not half a minute."""
 
@@ -82,7 +85,11 @@ class Topics:
     """Looks at the topics of a cluster and sets them up."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._admin = KafkaAdminClient(bootstrap_servers=bootstrap, client_id="crm-topics")
+        self._admin = KafkaAdminClient(
+            bootstrap_servers=bootstrap,
+            bootstrap_timeout_ms=int(REACH_SECONDS * 1000),
+            client_id="crm-topics",
+        )
 
     def close(self) -> None:
         """Leave the cluster."""

@@ -14,7 +14,10 @@ from typing import Any
 
 import pytest
 import yaml
+from kafka.errors import KafkaTimeoutError
 
+from api.cli import told
+from api.cli_common import UNREACHABLE
 from infra.runtime import Runtime
 from tests.kafka.broker import free_ports
 from tests.kafka.support import eventually
@@ -71,6 +74,39 @@ def test_the_roles_work_together_as_processes(
         call(f"{base}/v1/events", secret, event)
         assert eventually(lambda: len(call(f"{base}/v1/cases", secret)["items"]) == 1, 90)
         assert eventually(lambda: crm(["topics", "verify"], env).returncode == 0, 60)
+
+
+def test_a_role_refuses_a_topic_that_could_lose_records_in_a_sentence(
+    database_url: str, bootstrap: str, kafka: Runtime, tmp_path: Path
+) -> None:
+    env = environment(database_url, bootstrap, kafka, tmp_path, 0)
+    env["CRM_KAFKA_PREFIX"] = kafka.settings.kafka_prefix
+    refused = crm(["relay"], {**env, "CRM_KAFKA_REPLICAS": "3"})
+    assert refused.returncode == 1
+    assert "has 1 replicas, not 3." in refused.stderr
+    assert "CRM_KAFKA_REPLICAS tells how many there must be" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_no_broker_is_told_in_a_sentence() -> None:
+    exit_code, sentence = told(KafkaTimeoutError("Unable to bootstrap from 127.0.0.1:9"))
+    assert exit_code == UNREACHABLE
+    assert sentence.startswith("Kafka cannot be reached: ")
+
+
+def test_the_override_is_loud(
+    database_url: str, bootstrap: str, kafka: Runtime, tmp_path: Path
+) -> None:
+    env = environment(database_url, bootstrap, kafka, tmp_path, 0)
+    env |= {"CRM_KAFKA_PREFIX": kafka.settings.kafka_prefix, "CRM_KAFKA_REPLICAS": "1"}
+    said = tmp_path / "said"
+    with said.open("w") as log:
+        relay = subprocess.Popen([CRM, "relay"], env=env, stdout=log, stderr=log)
+        assert eventually(lambda: "relay.leading" in said.read_text())
+        relay.terminate()
+        assert relay.wait(20) == 0
+    warning = next(line for line in said.read_text().splitlines() if "kafka.unsafe" in line)
+    assert '"level":"warning"' in warning.replace(" ", "")
 
 
 def environment(
