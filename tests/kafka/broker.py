@@ -7,6 +7,7 @@ directory, and dies with the process that started it.
 import base64
 import ctypes
 import os
+import random
 import re
 import shutil
 import signal
@@ -21,6 +22,7 @@ from tempfile import TemporaryDirectory
 POM = Path(__file__).with_name("pom.xml")
 VERSION = "4.3.1"
 JAVA_MIN = 17
+PORTS = (15_000, 32_000)
 START_SECONDS = 60
 LIBC = ctypes.CDLL(None)
 JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -95,14 +97,24 @@ def java_version() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports that nobody uses; all are held at once, so that none is given twice."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
+    """Find ports that nobody uses; all are held at once, so that none is given twice.
+
+    Not those that the kernel gives to connections: while a broker is away, a client that tries to
+    reach it could otherwise be given its port, and even connect to itself.
+    """
+    sockets: list[socket.socket] = []
+    while len(sockets) < count:
+        each = socket.socket()
+        try:
+            each.bind(("127.0.0.1", random.SystemRandom().randrange(*PORTS)))
+        except OSError:
+            each.close()
+        else:
+            sockets.append(each)
+    found = [each.getsockname()[1] for each in sockets]
     for each in sockets:
         each.close()
-    return ports
+    return found
 
 
 class Cluster:
