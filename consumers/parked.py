@@ -52,9 +52,9 @@ def go_on(table: Table, row: WaitingRow, history: list[Recorded[Event]]) -> Went
     folded = fold(table.projection, row.change.rows([key]), history)
     rows = {at: made and made | {"position": beyond} for at, made in folded.rows.items()}
     for reason in row.change.write(rows, beyond).values():
-        parking = Parking(key, history[0].position, history[0].type, reason)
-        row.goes_on(parking)
-        return WentOn(0, parking)
+        unfit = Parking(key, history[0].position, history[0].type, reason)
+        row.goes_on(unfit)
+        return WentOn(0, unfit)
     parking = next(iter(folded.parkings), None)
     row.goes_on(parking)
     return WentOn(len(history) - len(folded.parkings) - folded.waiting, parking)

@@ -1,5 +1,6 @@
 """Faults at random moments, from a seed: which process, what happens to it, when, how long."""
 
+import os
 import time
 from collections.abc import Iterator
 from itertools import product
@@ -77,6 +78,7 @@ class Round(NamedTuple):
     events: int
     repeated: int
     recovery_seconds: float
+    overload: float
     violations: list[str]
 
     def told(self, seed: int) -> dict[str, Any]:
@@ -98,14 +100,22 @@ def play(world: World, load: Load, checks: Checks, number: int, faults: list[Fau
         violations = checks.violations() if recovered else ["It did not recover."]
     finally:
         load.go_on()
-    if took > RECOVERY_SECONDS:
+    if took > RECOVERY_SECONDS * overload():
         violations.append(f"Recovery took {took:.1f} s.")
     violations += [f"{name} has ended." for name in world.ended()]
     violations += [f"A message was {status}." for status in load.unexpected]
     return Round(
         number, faults, checks.head - head, checks.seen.repeated - repeated, round(took, 2),
-        violations,
+        round(overload(), 1), violations,
     )  # fmt: skip
+
+
+def overload() -> float:
+    """Tell how many times more there is to do on this machine than it can, 1 at least.
+
+    Who shares a machine with others gets that much less of it, and recovers that much later.
+    """
+    return max(1.0, os.getloadavg()[0] / (2 * (os.cpu_count() or 1)))
 
 
 def let_happen(world: World, faults: list[Fault]) -> None:
