@@ -28,7 +28,7 @@ def compare(
     bench: str,
     case: str,
     measured: Mapping[str, Measurement],
-    goals: Mapping[str, float],
+    goals: Mapping[str, float | None],
     *,
     turn: bool = True,
 ) -> None:
@@ -52,7 +52,7 @@ def report(
     case: str,
     ours: float,
     control: float,
-    goal: float,
+    goal: float | None,
     runs: int,
     *,
     less: bool = False,
@@ -66,7 +66,7 @@ def report(
         "control": rounded(control),
         "ratio": rounded(ratio),
         "goal": goal,
-        "met": ratio >= goal,
+        "met": None if goal is None else ratio >= goal,
         "runs": runs,
         "machine": machine(),
     }
