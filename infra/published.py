@@ -118,7 +118,7 @@ class Publication:
         self, pool: Pool, bootstrap: str, holder: str, topic: str, replicas: int = 1
     ) -> None:
         self._pool, self.topic = pool, topic
-        self.lease = Lease(pool, "relay", holder, seconds=5.0)
+        self.lease = Lease(pool, "relay", holder, seconds=3.0)
         self.log = EmbeddedLog(pool)
         topics = Topics(bootstrap)
         try:

@@ -31,7 +31,7 @@ def faults(*arguments: str) -> Played:
 
 
 def test_faults_at_random_moments_lose_and_double_nothing(our_own_broker: None) -> None:
-    played = faults("--rounds", "20", "--also", "outage", "rebalance", "wire", "--seconds", "3")
+    played = faults("--rounds", "20", "--also", "outage", "rebalance", "wire", "--seconds", "2")
     assert (played.status, played.summary["violated_rounds"]) == (0, [])
     assert len(played.rounds) == 23
     hit = {(each["target"].partition("-")[0], each["kind"])
