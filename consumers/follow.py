@@ -28,7 +28,6 @@ log = structlog.get_logger()
 
 def follow(events: EmbeddedLog, table: Table, stop: threading.Event) -> None:
     """Apply what the log has beyond the checkpoint; wait at its end."""
-    table.create()
 
     def step() -> bool:
         try:
