@@ -12,6 +12,7 @@ import typer
 
 from api import (
     cli_agreements,
+    cli_compare,
     cli_kafka,
     cli_keys,
     cli_look,
@@ -48,7 +49,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 GROUPS = {
     "show": cli_look.show,
-    "projections": cli_look.projections,
+    "projections": cli_compare.projections,
     "parked": cli_look.parked,
     "refused": cli_refused.refused,
     "agreements": cli_agreements.agreements,

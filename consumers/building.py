@@ -4,6 +4,7 @@ The one who builds is alone (`presence`) and holds the version's token; a pause 
 seen within a page, and building goes on when it is over.
 """
 
+import gc
 import multiprocessing
 import os
 import threading
@@ -148,7 +149,7 @@ def fold_all(build: Build, means: Means, looking: "Looking") -> None:
             waiting = [s for s in build.slices() if not s.finished]
             for slice_ in waiting:
                 if slice_.low not in running.values() and len(running) < workers:
-                    running[hand_out(hands, build, slice_, means, workers)] = slice_.low
+                    running[hands.submit(work, order(build, slice_, means, workers))] = slice_.low
             if not running:
                 return
             done, _ = wait(running, LOOK_SECONDS, FIRST_COMPLETED)
@@ -157,24 +158,42 @@ def fold_all(build: Build, means: Means, looking: "Looking") -> None:
                 future.result()
 
 
-def hand_out(
-    hands: Executor, build: Build, slice_: Slice, means: Means, workers: int
-) -> "Future[None]":
-    """Let a worker fold a slice."""
-    table, name = build.table, build.table.projection.name
-    memory = means.memory // workers
-    return hands.submit(
-        work, means.url, name, table.version, build.token, build.target, slice_, memory
+class Order(NamedTuple):
+    """What a worker is to fold, and with what."""
+
+    url: str
+    projection: str
+    version: int
+    token: int
+    target: int
+    slice: Slice
+    memory: int
+
+
+def order(build: Build, slice_: Slice, means: Means, workers: int) -> Order:
+    """Write down what a worker is to fold."""
+    table, memory = build.table, means.memory // workers
+    return Order(
+        means.url, table.projection.name, table.version, build.token, build.target, slice_, memory
     )
 
 
-def work(
-    url: str, name: str, version: int, token: int, target: int, slice_: Slice, memory: int
-) -> None:
+def work(order: Order) -> None:
     """Fold a slice, on a connection of its own."""
-    with open_pool(url, 1) as pool:
-        table = Table(pool, BY_NAME[name], None, version)
-        fold_slice(EmbeddedLog(pool), Build(table, token, target), slice_, memory)
+    with open_pool(order.url, 1) as pool, without_gc():
+        table = Table(pool, BY_NAME[order.projection], None, order.version)
+        build = Build(table, order.token, order.target)
+        fold_slice(EmbeddedLog(pool), build, order.slice, order.memory)
+
+
+@contextmanager
+def without_gc() -> Iterator[None]:
+    """Look for no cycles: rows have none, and looking through all of them again takes a third."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def executor(workers: int) -> Executor:

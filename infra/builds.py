@@ -8,15 +8,15 @@ in its own transaction, so a worker that was believed dead changes nothing any m
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import NamedTuple
 
-import orjson
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 
 from domain.rejected import Rejected
+from infra.bulk import Bulk
 from infra.database import Conn, Pool, connect
 from infra.lease import holder
 from infra.read_models import State, Version, locked, put, versions_in
@@ -43,9 +43,9 @@ SELECT low, high, saved, seen, events, finished FROM crm.slice
 WHERE projection = %(projection)s AND version = %(version)s ORDER BY low
 """
 PARKED = """
-SELECT tenant, key, position, type, reason, convert_from(envelope, 'UTF8')::json ->> 'id'
-FROM crm.parked LEFT JOIN crm.log USING (position) LEFT JOIN crm.event e USING (seq, type, tenant)
-WHERE projection = %(projection)s AND version = %(version)s ORDER BY position
+SELECT p.tenant, key, position, p.type, reason, convert_from(envelope, 'UTF8')::json ->> 'id'
+FROM crm.parked AS p LEFT JOIN crm.log USING (position) LEFT JOIN crm.event USING (seq)
+WHERE projection = %(projection)s AND p.version = %(version)s ORDER BY position LIMIT 1000
 """
 
 
@@ -86,13 +86,11 @@ def presence(url: str, projection: str) -> Iterator[None]:
     with connect(url) as conn:
         (alone,) = conn.execute(HELD, [projection]).fetchone() or (False,)
         if not alone:
-            building = [v for v in versions_in(conn, projection) if v.state in BUILDING]
-            who = f"{building[0].holder}, since {building[0].began_at:%H:%M:%S} UTC" * bool(
-                building
-            )
+            begun = [v for v in versions_in(conn, projection) if v.state in BUILDING]
+            who = [f"{v.holder}, since {v.began_at:%H:%M:%S} UTC," for v in begun]
             raise Rejected(
                 "projection.being_built",
-                f"{who or 'Somebody else'} is already at work on {projection};"
+                f"{' '.join(who) or 'Somebody else'} is already at work on {projection};"
                 " `crm projections status` shows how far it is.",
             )
         yield
@@ -155,7 +153,7 @@ def lay_out(conn: Conn, table: Table, state: State, head: int, parts: int) -> No
         told,
     )
     edges = [BUCKETS * n // parts for n in range(parts + 1)]
-    for low, after in zip(edges, edges[1:], strict=False):
+    for low, after in pairwise(edges):
         add_slice(conn, table, low, after - 1)
 
 
@@ -175,9 +173,7 @@ class Build:
         self.table, self.token, self.target = table, token, target
         table.keep_token(token)
         self._where = {**table.arguments, "token": token}
-        names = ("tenant", "key", *table.projection.columns, "position")
-        self._columns = sql.SQL(", ").join(map(sql.Identifier, names))
-        self._json = [column.type == "jsonb" for column in table.projection.columns.values()]
+        self._bulk = Bulk(table)
 
     # ---- Slices ----------------------------------------------------------------------------------
 
@@ -207,10 +203,10 @@ class Build:
     def finish(self, slice_: Slice, rows: Mapping[Key, Row], settled: Settle) -> None:
         """Write the rows of a slice for good; those that do not fit are settled first."""
         with self._transaction() as conn:
-            unfit = self._copy(conn, self.table.id, list(rows.items()), None)
+            unfit = self._bulk.copy(conn, self.table.id, list(rows.items()))
             if unfit:
                 earlier, parkings = settled(unfit, lambda key, row: self._fits(conn, key, row))
-                self._copy(conn, self.table.id, list(earlier.items()), None)
+                self._bulk.copy(conn, self.table.id, list(earlier.items()))
                 self.table.park(conn, parkings)
             conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self._stage(slice_)))
             self._set(conn, slice_, saved=self.target, seen=self.target, finished=True)
@@ -228,7 +224,7 @@ class Build:
             conn.execute(
                 sql.SQL("CREATE TABLE {} (LIKE {}, bucket int)").format(stage, self.table.id)
             )
-            unfit = self._copy(conn, stage, list(rows.items()), buckets)
+            unfit = self._bulk.copy(conn, stage, list(rows.items()), buckets)
             if not unfit:
                 self._set(conn, slice_, saved=at)
 
@@ -326,40 +322,9 @@ class Build:
         )
         conn.execute(query.format(assigned), {**self._where, "low": slice_.low, **changed})
 
-    def _copy(
-        self,
-        conn: Conn,
-        into: sql.Identifier,
-        rows: Sequence[tuple[Key, Row]],
-        buckets: Mapping[Key, int] | None,
-    ) -> dict[Key, str]:
-        """Write all rows at once, or else halves, down to the ones that do not fit."""
-        bucket = sql.SQL(", bucket" if buckets is not None else "")
-        query = sql.SQL("COPY {} ({}{}) FROM STDIN").format(into, self._columns, bucket)
-        try:
-            with conn.transaction(), conn.cursor() as cursor, cursor.copy(query) as copy:
-                for key, row in rows:
-                    told = self._values(key, row)
-                    copy.write_row(told if buckets is None else [*told, buckets[key]])
-        except (orjson.JSONEncodeError, psycopg.DataError) as error:
-            if len(rows) == 1:
-                return {rows[0][0]: f"{type(error).__name__} when the row was written"}
-            half = len(rows) // 2
-            upper = self._copy(conn, into, rows[half:], buckets)
-            return self._copy(conn, into, rows[:half], buckets) | upper
-        return {}
-
     def _fits(self, conn: Conn, key: Key, row: Row) -> bool:
         """Tell whether a row can be written, without keeping it."""
         unfit: dict[Key, str] = {}
         with conn.transaction(force_rollback=True):
-            unfit = self._copy(conn, self.table.id, [(key, row)], None)
+            unfit = self._bulk.copy(conn, self.table.id, [(key, row)])
         return not unfit
-
-    def _values(self, key: Key, row: Row) -> list[Any]:
-        columns = self.table.projection.columns
-        values = (
-            Jsonb(row[name]) if is_json and row[name] is not None else row[name]
-            for name, is_json in zip(columns, self._json, strict=True)
-        )
-        return [key.tenant, key.key, *values, row["position"]]

@@ -64,6 +64,11 @@ def pool(url: str, size: int = 16) -> Pool:
     return opened
 
 
+def url_of(pool: Pool) -> str:
+    """Give the address that a pool connects to, for processes that need a pool of their own."""
+    return pool.conninfo if isinstance(pool.conninfo, str) else pool.conninfo()
+
+
 def reach(url: str) -> None:
     """Connect once, or raise within seconds: a pool would go on trying."""
     parameters = conninfo_to_dict(url)

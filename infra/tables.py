@@ -7,7 +7,7 @@ statement checks the token of the version: whoever paused, cancelled or took it 
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 import psycopg
@@ -210,10 +210,14 @@ class Table:
 
     def reached(self) -> int:
         """Give the position up to which every row is as the log says, whatever the partition."""
-        query = REACHED_TOPIC if self.topic else REACHED_LOG
         with self.pool.connection() as conn:
-            row = conn.execute(query, {**self.arguments, "topic": self.topic}).fetchone()
+            row = conn.execute(*self.reaching()).fetchone()
         return int(row[0]) if row else 0
+
+    def reaching(self) -> tuple[str, dict[str, Any]]:
+        """Give the question for that position, with its arguments."""
+        query = REACHED_TOPIC if self.topic else REACHED_LOG
+        return query, {**self.arguments, "topic": self.topic}
 
     @contextmanager
     def transaction(self, after: int, upto: int, partition: int = WHOLE_LOG) -> Iterator["Change"]:

@@ -1,0 +1,35 @@
+"""A world on PostgreSQL in which some hundred random things have happened, merges among them."""
+
+from datetime import timedelta
+from random import Random
+from uuid import UUID
+
+from commands.customers import MergeCustomer, UnmergeCustomer
+from infra.runtime import Runtime
+from tests.strategies import PROLOGUE, UUIDS, command
+from tests.world import World
+
+
+def grown(runtime: Runtime, seed: int = 5, length: int = 150) -> World:
+    """Ask random commands of a real store: some late, some twice; merges and unmerges for sure."""
+    chance, world = Random(seed), World(runtime.store)
+    world.now += timedelta(days=30)
+    grow(world, chance, PROLOGUE)
+    grow(world, chance, [command(chance) for _ in range(length)])
+    grow(world, chance, [MergeCustomer(customer=UUIDS[0], into=UUIDS[1], reason="same")])
+    grow(world, chance, [UnmergeCustomer(customer=UUIDS[0], reason="not")])
+    return world
+
+
+def grow(world: World, chance: Random, commands) -> None:
+    """Ask commands, some as of earlier; and all of them a second time, which changes nothing."""
+    asked = [
+        (each, str(UUID(int=chance.getrandbits(128))), late(world, chance)) for each in commands
+    ]
+    world.ask_all(asked)
+    world.ask_all(asked)
+
+
+def late(world: World, chance: Random):
+    minutes = chance.choice([None, None, 1, 60, 5000])
+    return world.now - timedelta(minutes=minutes) if minutes else None
