@@ -16,6 +16,7 @@ from api import (
     cli_kafka,
     cli_keys,
     cli_look,
+    cli_projections,
     cli_refused,
     cli_retention,
     cli_run,
@@ -49,7 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 GROUPS = {
     "show": cli_look.show,
-    "projections": cli_compare.projections,
+    "projections": cli_projections.projections,
     "parked": cli_look.parked,
     "refused": cli_refused.refused,
     "agreements": cli_agreements.agreements,
@@ -60,6 +61,8 @@ GROUPS = {
     "topics": cli_kafka.topics,
     "retention": cli_retention.retention,
 }
+for command in (cli_compare.verify, cli_compare.diff, cli_compare.step):
+    cli_projections.projections.command()(command)
 for name, command in COMMANDS.items():
     app.command(name)(command)
 for name, group in GROUPS.items():

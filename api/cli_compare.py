@@ -20,7 +20,7 @@ from api.cli_common import (
     opened,
     stream_of,
 )
-from api.cli_projections import Memory, Name, Workers, choose, explained, known, means, projections
+from api.cli_projections import Memory, Name, Workers, choose, explained, known, means
 
 if TYPE_CHECKING:
     from infra.compare import Comparison
@@ -35,7 +35,6 @@ Left = Annotated[int | None, typer.Argument(help="A version; the one that serves
 Right = Annotated[int | None, typer.Argument(help="A version; the one that is built by default.")]
 
 
-@projections.command()
 def verify(
     name: Name,
     *,
@@ -65,7 +64,6 @@ def verify(
     report(found, as_json=as_json)
 
 
-@projections.command()
 def diff(
     name: Name,
     left: Left = None,
@@ -139,7 +137,6 @@ def summary(found: "Comparison") -> str:
     )
 
 
-@projections.command()
 def step(
     name: Name,
     named: Annotated[

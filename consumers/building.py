@@ -179,8 +179,8 @@ def order(build: Build, slice_: Slice, means: Means, workers: int) -> Order:
 
 
 def work(order: Order) -> None:
-    """Fold a slice, on a connection of its own."""
-    with open_pool(order.url, 1) as pool, without_gc():
+    """Fold a slice, on connections of its own: one that writes may have to read besides."""
+    with open_pool(order.url, 2) as pool, without_gc():
         table = Table(pool, BY_NAME[order.projection], None, order.version)
         build = Build(table, order.token, order.target)
         fold_slice(EmbeddedLog(pool), build, order.slice, order.memory)

@@ -124,13 +124,13 @@ class Work:
                 if key not in unfit or key in parkings:
                     continue
                 row = fold(self._projection, rows, [recorded]).rows.get(key)
-                if row is None:
-                    rows.pop(key, None)
-                elif fits(key, row):
-                    rows[key] = row
-                else:
+                if row is not None and not fits(key, row):
                     position, name = recorded.position, recorded.type
                     parkings[key] = Parking(key, position, name, unfit[key])
+                elif row is None:
+                    rows.pop(key, None)
+                else:
+                    rows[key] = row
         return rows, list(parkings.values())
 
 

@@ -5,7 +5,9 @@ from random import Random
 from uuid import UUID
 
 from commands.customers import MergeCustomer, UnmergeCustomer
+from consumers.follow import advance
 from infra.runtime import Runtime
+from infra.sequencing import Sequencing
 from tests.strategies import PROLOGUE, UUIDS, command
 from tests.world import World
 
@@ -33,3 +35,14 @@ def grow(world: World, chance: Random, commands) -> None:
 def late(world: World, chance: Random):
     minutes = chance.choice([None, None, 1, 60, 5000])
     return world.now - timedelta(minutes=minutes) if minutes else None
+
+
+def caught_up(runtime: Runtime) -> int:
+    """Number what is pending and bring every version forward; gives the head of the log."""
+    while Sequencing(runtime.pool, holder="test", seconds=0).run_once():
+        pass
+    for name in runtime.tables:
+        for table in runtime.tables.followed(name):
+            while advance(runtime.events, table):
+                pass
+    return runtime.events.head()

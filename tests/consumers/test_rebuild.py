@@ -1,22 +1,30 @@
 """A rebuilt read model is the live one to the byte, whatever it is built with and through."""
 
 import threading
-from uuid import uuid4
+from dataclasses import replace
+from random import Random
+from uuid import UUID, uuid4
 
 import pytest
 
-from commands.ports import Request
+from commands.command import ByExternalId
+from commands.customers import RecordPurchase, RegisterCustomer
 from consumers import building, rebuild, switching
-from consumers.building import Means, Order, Progress
-from consumers.follow import advance
+from consumers.building import Means, Progress
+from consumers.follow import advance, fold
+from consumers.service import running
+from domain.customer import PurchaseRecorded
 from domain.events import EVENTS
 from domain.rejected import Rejected
+from domain.values import Money
 from infra.builds import BUCKETS, Build, Poison, Slice, TakenOver, begin, presence
 from infra.database import url_of
-from infra.log import EmbeddedLog
-from infra.read_models import find, versions
+from infra.read_models import ServingTables, drop, find, pause, versions
 from infra.tables import Moved
 from projections.catalogue import ALL
+from projections.projection import Column, NotApplicable, Projection, by_customer
+from tests.strategies import command
+from tests.world import World
 from tests.worlds import grown
 
 NAMES = [projection.name for projection in ALL]
@@ -93,12 +101,12 @@ def test_worker_processes_give_the_same(filled, monkeypatch):
 
 
 def test_memory_that_is_too_small_makes_more_slices_not_other_rows(filled, monkeypatch):
-    monkeypatch.setattr(rebuild, "PAGE", 20)
+    monkeypatch.setattr(rebuild, "PAGE", 40)
     seen = []
     halve = Build.halve
     monkeypatch.setattr(Build, "halve", lambda *a: (seen.append(a[1]), halve(*a))[1])
     live = dump(filled, "customer_view")
-    assert dump(filled, build(filled, "customer_view", memory=2_000).name) == live
+    assert dump(filled, build(filled, "customer_view", memory=8_000).name) == live
     assert len(seen) > 1
 
 
@@ -129,8 +137,6 @@ def test_an_interrupted_rebuild_goes_on_from_what_is_safe(filled, monkeypatch):
 
 
 def test_a_paused_rebuild_stands_still_and_goes_on(filled, monkeypatch):
-    from infra.read_models import pause
-
     monkeypatch.setattr(rebuild, "PAGE", 20)
     monkeypatch.setattr(building, "LOOK_SECONDS", 0.01)
     watch = Watch()
@@ -146,8 +152,6 @@ def test_a_paused_rebuild_stands_still_and_goes_on(filled, monkeypatch):
 
 
 def test_a_cancelled_rebuild_ends_and_leaves_nothing(filled, monkeypatch):
-    from infra.read_models import drop
-
     monkeypatch.setattr(rebuild, "PAGE", 20)
     watch = Watch()
     watch.hooks = {"folding": lambda: drop(filled.tables, "customer_view", 2)}
@@ -217,10 +221,6 @@ def test_another_release_s_rebuild_is_not_gone_on_with(filled):
 
 
 def test_nothing_written_during_a_rebuild_is_missing_after_promoting(runtime, monkeypatch):
-    from consumers.service import running
-    from tests.strategies import PROLOGUE, command
-    from random import Random
-
     monkeypatch.setattr(rebuild, "PAGE", 50)
     monkeypatch.setattr(building, "LEVEL", 5)
     world, done = grown(runtime, length=60), threading.Event()
@@ -254,3 +254,114 @@ def test_nothing_written_during_a_rebuild_is_missing_after_promoting(runtime, mo
         rebuilt = build(runtime, name)
         assert rebuilt.version == 3
         assert dump(runtime, rebuilt.name) == dump(runtime, name) != []
+
+
+# ---- Rows that wait ------------------------------------------------------------------------------
+
+
+def bought(row, event, _):
+    return row | {"amount": row["amount"] + event.amount.amount, "bought": row["bought"] + 1}
+
+
+@pytest.mark.parametrize("batch", [1, 3, 20_000])
+def test_a_row_that_does_not_fit_waits_at_the_same_event_live_and_rebuilt(
+    runtime, catch_up, monkeypatch, batch
+):
+    narrow = Projection(
+        "narrow", 1, "Does it fit?", by_customer,
+        {"amount": Column("smallint", 0), "bought": Column("int", 0)},
+        ignores=frozenset(EVENTS) - {PurchaseRecorded.name},
+    )  # fmt: skip
+    narrow.on(PurchaseRecorded)(bought)
+    monkeypatch.setitem(building.BY_NAME, "narrow", narrow)
+    tables = ServingTables(runtime.pool, (narrow,), None)
+    tables.create()
+    who = [ByExternalId(system="shop", id=str(n)) for n in range(3)]
+    asked = [RegisterCustomer(customer=each) for each in who]
+    for n, amount in [(0, 1), (1, 7), (0, 2), (0, 70_000), (0, 3), (2, 80_000), (1, 8)]:
+        asked.append(RecordPurchase(customer=who[n], amount=Money(amount=amount, currency="EUR")))
+    World(runtime.store).ask_all([(each, str(uuid4()), None) for each in asked])
+    catch_up()
+    while advance(runtime.events, tables["narrow"], batch):
+        pass
+    live, parked = dump(runtime, "narrow"), waiting(runtime, "narrow", 1)
+    assert [position for *_, position, _, _ in parked] != []
+    assert {int(row.split(",")[2]) for row in live} == {3, 15}
+    watch = Watch()
+    table = building.rebuild(tables, "narrow", means(runtime), watch)
+    assert dump(runtime, table.name) == live
+    assert waiting(runtime, "narrow", 2) == parked
+    assert len(watch.poisons) == 2
+    assert all(UUID(poison.event) for poison in watch.poisons)
+
+
+def test_a_poisoned_row_waits_in_the_new_version_too_and_a_worse_one_is_not_promoted(
+    filled, monkeypatch
+):
+    broken = dict(filled.tables["customer_view"].projection.handlers)
+
+    def fail(row, event, recorded):
+        raise NotApplicable("It is broken.")
+
+    broken["customer.tier_assigned.v1"] = fail
+    monkeypatch.setattr(rebuild, "fold", lambda p, *rest: fold(replace(p, handlers=broken), *rest))
+    watch = Watch()
+    build(filled, "customer_view", watch=watch)
+    assert {poison.reason for poison in watch.poisons} == {"It is broken."}
+    with pytest.raises(Rejected, match="wait for an event") as no:
+        switching.promote(filled.tables, "customer_view")
+    assert no.value.code == "projection.parked"
+    assert filled.tables["customer_view"].version == 1
+    switching.promote(filled.tables, "customer_view", even_parked=True)
+    assert filled.tables["customer_view"].version == 2
+
+
+# ---- Switching -----------------------------------------------------------------------------------
+
+
+def test_back_and_forth_and_both_are_followed(filled, catch_up):
+    build(filled, "customer_view")
+    switching.promote(filled.tables, "customer_view")
+    assert states(filled) == {1: "kept", 2: "serving"}
+    grown(filled, seed=9, length=40)
+    catch_up()
+    new = dump(filled, "customer_view")
+    switching.roll_back(filled.tables, "customer_view")
+    assert states(filled) == {1: "serving", 2: "kept"}
+    assert dump(filled, "customer_view") == dump(filled, "customer_view_v1") == new
+    switching.roll_back(filled.tables, "customer_view")
+    assert states(filled) == {1: "kept", 2: "serving"}
+    build(filled, "customer_view")
+    switching.promote(filled.tables, "customer_view")
+    assert states(filled) == {2: "kept", 3: "serving"}
+
+
+def states(runtime):
+    return {v.version: v.state for v in versions(runtime.pool, "customer_view")}
+
+
+def test_a_version_that_lags_never_serves(filled, monkeypatch):
+    build(filled, "customer_view")
+    monkeypatch.setattr(switching, "bring_level", lambda *_: None)
+    with filled.pool.connection() as conn:
+        conn.execute("UPDATE crm.checkpoint SET position = position - 1 WHERE version = 2")
+    with pytest.raises(Rejected, match="is at position") as no:
+        switching.promote(filled.tables, "customer_view", seconds=0.1)
+    assert no.value.code == "projection.not_level"
+    assert states(filled) == {1: "serving", 2: "built"}
+
+
+def test_a_changed_definition_has_other_columns_and_the_view_follows(filled, monkeypatch):
+    old = filled.tables["churn_alerts"].projection
+    new = replace(old, version=2, columns={**old.columns, "mood": Column("text", "calm")})
+    tables = ServingTables(filled.pool, (new,), None)
+    monkeypatch.setitem(building.BY_NAME, "churn_alerts", new)
+    assert tables.followed("churn_alerts") == [], "it cannot bring the old version forward"
+    building.rebuild(tables, "churn_alerts", means(filled), Watch())
+    before = dump(filled, "churn_alerts")
+    switching.promote(tables, "churn_alerts")
+    with filled.pool.connection() as conn:
+        moods = conn.execute("SELECT DISTINCT mood FROM read.churn_alerts").fetchall()
+    assert moods == [("calm",)]
+    switching.roll_back(tables, "churn_alerts", seconds=0)
+    assert dump(filled, "churn_alerts") == before
