@@ -16,7 +16,7 @@ from psycopg.rows import class_row
 
 from domain.rejected import Rejected
 from infra.database import Conn, Pool
-from infra.tables import Table
+from infra.tables import WHOLE_LOG, Table
 from projections.projection import Projection
 
 State = Literal["building", "built", "serving", "kept", "check"]
@@ -200,10 +200,19 @@ NOTHING = {
 
 
 def behind(new: Table, old: Table, *, may_lag: bool) -> None:
-    """Refuse a version that is not as far as the one that serves; nobody moves meanwhile."""
-    at, level = new.reached(), old.reached()
-    if at < level and not may_lag:
-        raise NotLevel(at, level)
+    """Refuse a version that is not as far as the one that serves, in any partition of the topic.
+
+    Nobody moves meanwhile. What was never published to a partition is missing from neither.
+    """
+    if may_lag:
+        return
+    at, level, published = new.positions(), old.positions(), new.published()
+    last = dict(enumerate(published)) or {WHOLE_LOG: level.get(WHOLE_LOG, 0)}
+    for partition, end in last.items():
+        here = at.get(partition, at.get(WHOLE_LOG, 0))
+        there = min(end, level.get(partition, level.get(WHOLE_LOG, 0)))
+        if here < there:
+            raise NotLevel(here, there)
 
 
 def step_down(tables: ServingTables, conn: Conn, old: Version, kept: Version | None) -> None:

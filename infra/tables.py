@@ -26,6 +26,13 @@ SELECT position, token FROM crm.checkpoint JOIN crm.read_model USING (projection
 WHERE projection = %(projection)s AND version = %(version)s AND partition = %(partition)s
 """
 
+POSITIONS = """
+SELECT partition, position FROM crm.checkpoint
+WHERE projection = %(projection)s AND version = %(version)s
+"""
+
+PUBLISHED = "SELECT partitions FROM crm.published WHERE topic = %s"
+
 NEW_PARTITION = """
 INSERT INTO crm.checkpoint (projection, version, partition, position)
 SELECT %(projection)s, %(version)s, %(partition)s, position FROM crm.checkpoint
@@ -213,6 +220,17 @@ class Table:
         with self.pool.connection() as conn:
             row = conn.execute(*self.reaching()).fetchone()
         return int(row[0]) if row else 0
+
+    def positions(self) -> dict[int, int]:
+        """Give the checkpoint of each partition that has one; `WHOLE_LOG` stands for the others."""
+        with self.pool.connection() as conn:
+            return dict(conn.execute(POSITIONS, self.arguments).fetchall())
+
+    def published(self) -> list[int]:
+        """Give the last position of each partition of the topic; none, if there is no topic."""
+        with self.pool.connection() as conn:
+            row = conn.execute(PUBLISHED, [self.topic]).fetchone()
+        return list(row[0]) if row else []
 
     def reaching(self) -> tuple[str, dict[str, Any]]:
         """Give the question for that position, with its arguments."""
