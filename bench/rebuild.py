@@ -115,6 +115,7 @@ def fill(runtime: Runtime, events: int, started: int = 0) -> None:
         runtime.store.append(Batch("bench", batch))
         while sequencing.run_once():
             pass
+    sequencing.lease.give_up()
 
 
 # ---- What is measured ----------------------------------------------------------------------------
@@ -242,13 +243,27 @@ def main() -> None:
                 conn.execute("VACUUM ANALYZE")
             seconds, megabytes = peak(alone, url, directory, "customer_view", MEMORY)
             by_size[size] = seconds
-            line(f"customer view, {size:,} events, one worker", events_per_second=rounded(size / seconds), peak_mb=rounded(megabytes))  # noqa: E501
+            line(
+                f"customer view, {size:,} events, one worker",
+                events_per_second=rounded(size / seconds),
+                peak_mb=rounded(megabytes),
+            )
         first, last = sizes[0], sizes[-1]
         slope = (by_size[last] / last) / (by_size[first] / first)
-        line("seconds per event, largest log to smallest", ratio=rounded(slope), goal=1.25, met=slope <= 1.25)  # noqa: E501
+        line(
+            "seconds per event, largest log to smallest",
+            ratio=rounded(slope),
+            goal=1.25,
+            met=slope <= 1.25,
+        )
         budget = 2_000_000
         seconds, megabytes = peak(alone, url, directory, "customer_view", budget * 10)
-        line("customer view with little memory", budget_mb=budget * 10 / 1e6, peak_mb=rounded(megabytes), seconds=rounded(seconds))  # noqa: E501
+        line(
+            "customer view with little memory",
+            budget_mb=budget * 10 / 1e6,
+            peak_mb=rounded(megabytes),
+            seconds=rounded(seconds),
+        )
         followed(runtime)
         compare(runtime, grown)
 
@@ -270,7 +285,9 @@ def compare(runtime: Runtime, events: int) -> None:
     case = "events/s into all four read models"
     report("rebuild", f"{case}, against eventsourcing 9.5.6", all_events / two, rate, 60, RUNS)
     report("rebuild", f"{case}, against the limit", all_events / two, all_events / least, 0.3, RUNS)
-    report("rebuild", f"{case}, two workers against one", all_events / two, all_events / one, 1.6, RUNS)  # noqa: E501
+    report(
+        "rebuild", f"{case}, two workers against one", all_events / two, all_events / one, 1.6, RUNS
+    )
 
 
 if __name__ == "__main__":

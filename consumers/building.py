@@ -29,7 +29,7 @@ LOOK_SECONDS = 0.25
 LEVEL = 1_000
 """So few positions behind the head, a version is as level as one that is followed."""
 
-SMALL = 50_000
+SMALL = 200_000
 """Starting processes takes longer than folding so few events."""
 
 CHECK = 0

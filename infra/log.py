@@ -11,12 +11,15 @@ WHERE l.position > %(after)s AND l.position <= %(upto)s AND NOT e.type = ANY(%(i
 ORDER BY l.position
 """
 
-# The same of some customers only, those whose ids hash to a range of buckets, and the bucket.
+# The same of some customers only, those whose ids hash to a range of buckets, and the bucket. Each
+# event is looked up by itself: how many of a page are wanted is more than a planner can guess.
 READ_SLICE = """
-SELECT l.position, e.envelope, uuid_hash(e.subject) & %(mask)s
-FROM crm.log l JOIN crm.event e USING (seq)
+SELECT l.position, e.envelope, e.bucket FROM crm.log l CROSS JOIN LATERAL (
+    SELECT envelope, type, uuid_hash(subject) & %(mask)s AS bucket
+    FROM crm.event WHERE seq = l.seq OFFSET 0
+) AS e
 WHERE l.position > %(after)s AND l.position <= %(upto)s AND NOT e.type = ANY(%(ignored)s)
-  AND uuid_hash(e.subject) & %(mask)s BETWEEN %(low)s AND %(high)s
+  AND e.bucket BETWEEN %(low)s AND %(high)s
 ORDER BY l.position
 """
 

@@ -1,4 +1,4 @@
-"""Events of retired versions are read as what they are today: closed, opened, and by projections."""
+"""Events of retired versions are read as what they are today, by decisions and projections."""
 
 from datetime import UTC, datetime
 
