@@ -103,7 +103,7 @@ def sealed_slots(envelope: bytes) -> list[Slot]:
     return [Slot(parsed["subject"], group) for group in parsed["sealed"]]
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=4_096)
 def closed_event(name: str, data: bytes) -> Event:
     """Make an event of its clear data; what customers do is mostly the same, and events are frozen.
 
