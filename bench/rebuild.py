@@ -7,7 +7,6 @@ anything, and one COPY of the finished rows. `CRM_BENCH_EVENTS` says how many ev
 import json
 import multiprocessing
 import os
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -206,7 +205,8 @@ def peak(task: Callable[..., float], *arguments: object) -> tuple[float, float]:
 
 def measured(task: Callable[..., float], arguments: tuple[object, ...]) -> tuple[float, float]:
     result = task(*arguments)
-    return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return result, int(status["VmHWM"].split()[0]) / 1000
 
 
 def alone(url: str, directory: str, name: str, memory: int) -> float:

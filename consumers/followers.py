@@ -28,6 +28,8 @@ class Followers:
     def look(self) -> None:
         """Begin to follow new versions, and stop following those that are gone or paused."""
         wanted = {table.version: table for table in self.tables.followed(self.name)}
+        if not wanted:
+            self.tables.only(self.name).create()  # the first one, or nothing if all are paused
         for version in self.working.keys() - wanted.keys():
             self.working.pop(version)[1].set()
         for version in wanted.keys() - self.working.keys():
