@@ -1,4 +1,4 @@
-"""A rebuild over Kafka: the new version goes on along the topic, and the compacted topic follows."""
+"""A rebuild over Kafka: the new version goes on along the topic; the compacted topic follows."""
 
 from consumers import building, switching
 from consumers.building import Means
