@@ -4,11 +4,18 @@ from datetime import timedelta
 from random import Random
 from uuid import UUID
 
-from commands.customers import MergeCustomer, UnmergeCustomer
+from commands.command import Command
+from commands.customers import (
+    MergeCustomer,
+    RecordPurchase,
+    RegisterCustomer,
+    UnmergeCustomer,
+)
 from consumers.follow import advance
+from domain.values import Money
 from infra.runtime import Runtime
 from infra.sequencing import Sequencing
-from tests.strategies import PROLOGUE, UUIDS, command
+from tests.strategies import PROLOGUE, command
 from tests.world import World
 
 
@@ -18,9 +25,25 @@ def grown(runtime: Runtime, seed: int = 5, length: int = 150) -> World:
     world.now += timedelta(days=30)
     grow(world, chance, PROLOGUE)
     grow(world, chance, [command(chance) for _ in range(length)])
-    grow(world, chance, [MergeCustomer(customer=UUIDS[0], into=UUIDS[1], reason="same")])
-    grow(world, chance, [UnmergeCustomer(customer=UUIDS[0], reason="not")])
+    for commands in merging():
+        grow(world, chance, commands)
     return world
+
+
+TWINS = [f"{n}0000000-0000-0000-0000-000000000000" for n in "abcd"]
+
+
+def merging() -> list[list[Command]]:
+    """Two customers are merged for good, two others by mistake."""
+    a, b, c, d = TWINS
+    return [
+        [RegisterCustomer(customer=twin) for twin in TWINS],
+        [RecordPurchase(customer=a, amount=Money(amount=5, currency="EUR"))],
+        [MergeCustomer(customer=a, into=b, reason="same")],
+        [MergeCustomer(customer=c, into=d, reason="same")],
+        [RecordPurchase(customer=a, amount=Money(amount=7, currency="EUR"))],
+        [UnmergeCustomer(customer=c, reason="not the same")],
+    ]
 
 
 def grow(world: World, chance: Random, commands) -> None:

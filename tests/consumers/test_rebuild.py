@@ -19,6 +19,7 @@ from domain.rejected import Rejected
 from domain.values import Money
 from infra.builds import BUCKETS, Build, Poison, Slice, TakenOver, begin, presence
 from infra.database import url_of
+from infra.progress import progress
 from infra.read_models import ServingTables, drop, find, pause, versions
 from infra.tables import Moved
 from projections.catalogue import ALL
@@ -244,10 +245,9 @@ def test_nothing_written_during_a_rebuild_is_missing_after_promoting(runtime, mo
             done.set()
             writer.join()
         assert len(written) > 100
-        head = None
-        for _ in range(200):
-            head = runtime.events.head()
-            if all(table.reached() == head for table in runtime.tables.values()):
+        for _ in range(600):
+            levels = progress(runtime.pool, runtime.tables).levels
+            if not any(level.lag_events for level in levels):
                 break
             threading.Event().wait(0.05)
     for name in NAMES:
@@ -267,14 +267,14 @@ def bought(row, event, _):
 def test_a_row_that_does_not_fit_waits_at_the_same_event_live_and_rebuilt(
     runtime, catch_up, monkeypatch, batch
 ):
-    narrow = Projection(
-        "narrow", 1, "Does it fit?", by_customer,
+    tight = Projection(
+        "tight", 1, "Does it fit?", by_customer,
         {"amount": Column("smallint", 0), "bought": Column("int", 0)},
         ignores=frozenset(EVENTS) - {PurchaseRecorded.name},
     )  # fmt: skip
-    narrow.on(PurchaseRecorded)(bought)
-    monkeypatch.setitem(building.BY_NAME, "narrow", narrow)
-    tables = ServingTables(runtime.pool, (narrow,), None)
+    tight.on(PurchaseRecorded)(bought)
+    monkeypatch.setitem(building.BY_NAME, "tight", tight)
+    tables = ServingTables(runtime.pool, (tight,), None)
     tables.create()
     who = [ByExternalId(system="shop", id=str(n)) for n in range(3)]
     asked = [RegisterCustomer(customer=each) for each in who]
@@ -282,15 +282,15 @@ def test_a_row_that_does_not_fit_waits_at_the_same_event_live_and_rebuilt(
         asked.append(RecordPurchase(customer=who[n], amount=Money(amount=amount, currency="EUR")))
     World(runtime.store).ask_all([(each, str(uuid4()), None) for each in asked])
     catch_up()
-    while advance(runtime.events, tables["narrow"], batch):
+    while advance(runtime.events, tables["tight"], batch):
         pass
-    live, parked = dump(runtime, "narrow"), waiting(runtime, "narrow", 1)
+    live, parked = dump(runtime, "tight"), waiting(runtime, "tight", 1)
     assert [position for *_, position, _, _ in parked] != []
     assert {int(row.split(",")[2]) for row in live} == {3, 15}
     watch = Watch()
-    table = building.rebuild(tables, "narrow", means(runtime), watch)
+    table = building.rebuild(tables, "tight", means(runtime), watch)
     assert dump(runtime, table.name) == live
-    assert waiting(runtime, "narrow", 2) == parked
+    assert waiting(runtime, "tight", 2) == parked
     assert len(watch.poisons) == 2
     assert all(UUID(poison.event) for poison in watch.poisons)
 
