@@ -183,7 +183,11 @@ def walked(
     then = AsOf(runtime.pool, tenant, instants.get("recorded_at"), instants.get("effective_at"))
     try:
         for each in then.steps(projection, subject, id_):
-            yield told(each)
+            yield told(
+                each._replace(
+                    before=projection.finished(each.before), after=projection.finished(each.after)
+                )
+            )
     except NotApplicable as reason:
         raise Fault(FAILED, f"The row waits from here on: {reason}") from None
 

@@ -133,11 +133,11 @@ def settle(
         key = key_of(projection, recorded)
         if key not in unfit or key in parkings:
             continue
-        row = fold(projection, rows, [recorded]).rows.get(key)
-        if change.write({key: row}, page.upto):
+        folded = fold(projection, rows, [recorded]).rows
+        if change.write(folded, page.upto):
             parkings[key] = Parking(key, position, recorded.type, unfit[key])
         else:
-            rows[key] = row
+            rows |= folded
     return list(parkings.values())
 
 

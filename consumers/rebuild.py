@@ -115,7 +115,7 @@ class Work:
 
     def _settled(self, unfit: dict[Key, str], fits: Fits) -> tuple[dict[Key, Row], list[Parking]]:
         """Take rows that cannot be written back to before the events that made them so."""
-        rows: dict[Key, Row] = {}
+        rows: dict[Key, Row | None] = {}
         parkings: dict[Key, Parking] = {}
         for after in range(0, self._build.target, PAGE):
             upto = min(after + PAGE, self._build.target)
@@ -123,15 +123,15 @@ class Work:
                 key = key_of(self._projection, recorded)
                 if key not in unfit or key in parkings:
                     continue
-                row = fold(self._projection, rows, [recorded]).rows.get(key)
+                folded = fold(self._projection, rows, [recorded]).rows
+                row = folded.get(key)
                 if row is not None and not fits(key, row):
                     position, name = recorded.position, recorded.type
                     parkings[key] = Parking(key, position, name, unfit[key])
-                elif row is None:
-                    rows.pop(key, None)
                 else:
-                    rows[key] = row
-        return rows, list(parkings.values())
+                    rows |= folded
+        kept = {key: row for key, row in rows.items() if row is not None}
+        return kept, list(parkings.values())
 
 
 def room(rows: dict[Key, Row]) -> int:

@@ -51,7 +51,7 @@ def loops_of(
         sequencing = Sequencing(runtime.pool, holder())
         yield threading.Thread(target=sequence, args=(sequencing, stop), name="sequencer")
     if "timers" in roles:
-        due = DueCases(runtime.pool, runtime.tables["sla_clocks"].name)
+        due = DueCases(runtime.pool, "sla_clocks")  # the view: whichever version serves
         yield threading.Thread(target=watch, args=(due, runtime.ports, stop), name="timers")
         yield threading.Thread(target=settle, args=(runtime, stop), name="settling")
     if runtime.settings.kafka_bootstrap_servers is not None:

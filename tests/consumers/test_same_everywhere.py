@@ -18,7 +18,7 @@ for projection in ALL:
 OTHER = os.environ.get("CRM_TEST_OTHER_PYTHON", sys.executable)
 
 
-@pytest.mark.parametrize(("seed", "zone"), [("1", "Pacific/Auckland"), ("4242", "America/Lima")])
+@pytest.mark.parametrize(("seed", "zone"), [("4242", "Pacific/Auckland")])
 def test_folded_afresh_in_another_process_every_row_is_the_same(runtime, seed, zone):
     grown(runtime)
     caught_up(runtime)
