@@ -12,10 +12,12 @@ import typer
 
 from api import (
     cli_agreements,
+    cli_compare,
     cli_kafka,
     cli_keys,
     cli_look,
     cli_parked,
+    cli_projections,
     cli_refused,
     cli_retention,
     cli_run,
@@ -49,7 +51,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 GROUPS = {
     "show": cli_look.show,
-    "projections": cli_look.projections,
+    "projections": cli_projections.projections,
     "parked": cli_parked.parked,
     "refused": cli_refused.refused,
     "agreements": cli_agreements.agreements,
@@ -60,6 +62,8 @@ GROUPS = {
     "topics": cli_kafka.topics,
     "retention": cli_retention.retention,
 }
+for command in (cli_compare.verify, cli_compare.diff, cli_compare.step):
+    cli_projections.projections.command()(command)
 for name, command in COMMANDS.items():
     app.command(name)(command)
 for name, group in GROUPS.items():

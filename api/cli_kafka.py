@@ -56,7 +56,7 @@ def apply(
     with opened() as runtime:
         need_kafka(runtime)
         chosen = runtime.settings
-        models = [table.name for table in runtime.tables.values()]
+        models = list(runtime.tables)
         names = TopicNames(chosen.kafka_prefix)
         cluster = Topics(str(chosen.kafka_bootstrap_servers))
         try:
@@ -96,7 +96,7 @@ def verify(*, json: Json = False) -> None:
 
 def begin_again(runtime: "Runtime") -> None:
     """Forget what was published, unless a relay is at work."""
-    from consumers.service import holder
+    from infra.lease import holder
     from infra.published import Publication
     from infra.topics import TopicNames
 

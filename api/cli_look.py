@@ -31,7 +31,6 @@ Named = Annotated[
 Referred = Annotated[str, typer.Argument(metavar="ID", help="An id, or system:id.")]
 
 show = typer.Typer(help="Show one customer, lead or case.", no_args_is_help=True)
-projections = typer.Typer(help="Look at the read models.", no_args_is_help=True)
 
 
 def history(
@@ -221,42 +220,3 @@ def amounts(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, money(value, row["currency"])
         elif name != "currency":
             yield name, value
-
-
-@projections.command("status")
-def projections_status(as_json: Json = False) -> None:
-    """Tell how far each read model has come."""
-    from api.output import print_json, print_table
-    from infra.progress import progress
-
-    with opened() as runtime:
-        now = progress(runtime.pool, runtime.tables)
-    head = now.head + now.pending
-    rows = [level._asdict() | {"head": head, "state": state(level)} for level in now.levels]
-    if as_json:
-        print_json(rows)
-        return
-    columns = ("projection", "version", "position", "head", "lag_events", "lag_seconds",
-               "state", "parked")  # fmt: skip
-    told = [[row[column] for column in columns] for row in rows]
-    print_table([column.replace("_", " ") for column in columns], told, "There are none.")
-
-
-def state(level: Any) -> str:  # noqa: ANN401 - its type takes long to import
-    """Tell in a word how a read model is doing."""
-    if level.parked:
-        return "parked rows"
-    return "level" if level.lag_events == 0 else "behind"
-
-
-@projections.command("list")
-def projections_list(as_json: Json = False) -> None:
-    """List the read models and the question that each answers."""
-    from api.output import print_json, print_table
-    from projections.catalogue import ALL
-
-    if as_json:
-        print_json([{"name": p.name, "version": p.version, "question": p.question} for p in ALL])
-    else:
-        rows = [(p.name, p.version, p.question) for p in ALL]
-        print_table(("projection", "version", "question"), rows, "There are none.")

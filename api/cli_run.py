@@ -43,7 +43,7 @@ def follow(
         if name is not None and name not in runtime.tables:
             known = ", ".join(runtime.tables)
             raise Fault(NOT_FOUND, f"There is no read model {name}; there are: {known}.")
-        tables = {n: table for n, table in runtime.tables.items() if name in (None, n)}
+        tables = runtime.tables if name is None else runtime.tables.only(name)
         loop(replace(runtime, tables=tables), ["follow"])
 
 

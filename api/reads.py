@@ -19,7 +19,7 @@ from api.models import page_of
 from api.problems import Problem, away
 from api.questions import opaque, write_of
 from domain.values import Id
-from infra.reader import Listing, Reader, UnknownToken
+from infra.reader import Listing, Reader, Superseded, UnknownToken
 from projections.catalogue import BY_NAME
 from projections.projection import Row
 
@@ -188,15 +188,22 @@ def changes(the: The, read_model: str, asked: Annotated[ask.Changes, Query()]) -
     """Give what changed since the last time, in order and without gaps: the feed of a follower."""
     if read_model not in BY_NAME:
         raise Problem(404, "read_model.unknown", f"There are: {', '.join(BY_NAME)}.")
-    version = BY_NAME[read_model].version
     since, _, position = asked.after.partition(".")
-    if asked.after and int(since) != version:
-        raise Problem(410, "cursor.superseded", "The read model was built anew: begin again.")
-    found = the.reader.changes(the.tenant, read_model, after=int(position or 0), limit=asked.limit)
+    try:
+        found = the.reader.changes(
+            the.tenant,
+            read_model,
+            after=int(position or 0),
+            limit=asked.limit,
+            version=int(since) if since else None,
+        )
+    except Superseded as newer:
+        reset = {"version": newer.version, "next": opaque("c", f"{newer.version}.0")}
+        raise Problem(410, "cursor.superseded", str(newer), reset=reset) from None
     return the.answer(
         {
             "items": found.items,
-            "next": opaque("c", f"{version}.{found.next}"),
+            "next": opaque("c", f"{found.version}.{found.next}"),
             "caught_up": found.caught_up,
         }
     )

@@ -11,7 +11,7 @@ from consumers.loop import run
 from domain.events import Event, Recorded
 from infra.envelope import decode
 from infra.log import EmbeddedLog, Page
-from infra.tables import WHOLE_LOG, Key, Moved, Parking, Table
+from infra.tables import WHOLE_LOG, Change, Key, Moved, Parking, Table
 from projections.projection import NotApplicable, Projection, Row
 
 BATCH = 20_000
@@ -28,7 +28,6 @@ log = structlog.get_logger()
 
 def follow(events: EmbeddedLog, table: Table, stop: threading.Event) -> None:
     """Apply what the log has beyond the checkpoint; wait at its end."""
-    table.create()
 
     def step() -> bool:
         try:
@@ -70,9 +69,8 @@ def apply(table: Table, partition: int, after: int, page: Page) -> None:
             parkings += folded.parkings
             waiting += folded.waiting
             parked |= {parking.key for parking in folded.parkings}
-        for key, reason in change.write(changed, page.upto).items():
-            first = first_about(key, projection, events)
-            parkings.append(Parking(key, first.position, first.type, reason))
+        if unfit := change.write(changed, page.upto):
+            parkings += settle(projection, change, unfit, page)
         change.park(parkings)
     applied = len(events) - len(parkings) - waiting
     measured.count(projection.name, applied=applied, parked=len(parkings), waiting=waiting)
@@ -124,12 +122,23 @@ def fold(
     return Folded(finished, list(parkings.values()), waiting)
 
 
-def first_about(
-    key: Key, projection: Projection, events: Iterable[tuple[int, bytes]]
-) -> Recorded[Event]:
-    """Find the first event that belongs to a row."""
-    history = (decode(envelope, position) for position, envelope in events)
-    return next(recorded for recorded in history if key_of(projection, recorded) == key)
+def settle(
+    projection: Projection, change: Change, unfit: Mapping[Key, str], page: Page
+) -> list[Parking]:
+    """Leave rows that cannot be written as they were before the events that made them so."""
+    rows: dict[Key, Row | None] = dict(change.rows(unfit))
+    parkings: dict[Key, Parking] = {}
+    for position, envelope in page.events:
+        recorded = decode(envelope, position)
+        key = key_of(projection, recorded)
+        if key not in unfit or key in parkings:
+            continue
+        folded = fold(projection, rows, [recorded]).rows
+        if change.write(folded, page.upto):
+            parkings[key] = Parking(key, position, recorded.type, unfit[key])
+        else:
+            rows |= folded
+    return list(parkings.values())
 
 
 def key_of(projection: Projection, recorded: Recorded[Event]) -> Key:

@@ -21,7 +21,6 @@ log = structlog.get_logger()
 
 def follow_kafka(events: KafkaLog, table: Table, stop: threading.Event) -> None:
     """Apply what continues each partition's chain, drop repetitions, and mend gaps."""
-    table.create()
     doubts = Doubts(events, table)
 
     def step() -> bool:

@@ -1,21 +1,23 @@
 """The loops of one process, by their roles, started together and stopped together."""
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 
 from consumers.follow import follow
+from consumers.followers import keep_followed
 from consumers.sequencer import sequence
 from consumers.settling import settle
 from consumers.timers import watch
 from infra.due import DueCases
+from infra.lease import holder
 from infra.runtime import Runtime
 from infra.sequencing import Sequencing
+from infra.tables import Table
 
 ROLES = ("sequencer", "follow", "timers", "relay", "inbound", "announce")
 """What a process can do besides answering; the last three need Kafka."""
@@ -54,15 +56,15 @@ def loops_of(
         sequencing = Sequencing(runtime.pool, holder())
         yield threading.Thread(target=sequence, args=(sequencing, stop), name="sequencer")
     if "timers" in roles:
-        due = DueCases(runtime.pool, runtime.tables["sla_clocks"].name)
+        due = DueCases(runtime.pool, "sla_clocks")  # the view: whichever version serves
         yield threading.Thread(target=watch, args=(due, runtime.ports, stop), name="timers")
         yield threading.Thread(target=settle, args=(runtime, stop), name="settling")
     if runtime.settings.kafka_bootstrap_servers is not None:
         yield from kafka_loops(runtime, runtime.settings.kafka_bootstrap_servers, roles, stop)
     elif "follow" in roles:
-        for table in runtime.tables.values():
-            arguments = (runtime.events, table, stop)
-            yield threading.Thread(target=follow, args=arguments, name=table.name)
+        for name in runtime.tables:
+            arguments = (runtime.tables, name, partial(follow, runtime.events), stop)
+            yield threading.Thread(target=keep_followed, args=arguments, name=f"follow {name}")
 
 
 def kafka_loops(
@@ -85,21 +87,21 @@ def kafka_loops(
         publication = Publication(runtime.pool, bootstrap, holder(), names.events, replicas)
         yield threading.Thread(target=relay, args=(publication, stop), name="relay")
     if "follow" in roles:
-        for table in runtime.tables.values():
+
+        def join_and_follow(table: Table, until: threading.Event) -> None:
             group = f"{names.prefix}.{table.name}"
             events = KafkaLog(bootstrap, group, runtime.settings.kafka_member, names.events)
-            yield threading.Thread(target=follow_kafka, args=(events, table, stop), name=table.name)
+            follow_kafka(events, table, until)
+
+        for name in runtime.tables:
+            arguments = (runtime.tables, name, join_and_follow, stop)
+            yield threading.Thread(target=keep_followed, args=arguments, name=f"follow {name}")
     if "announce" in roles:
-        for table in runtime.tables.values():
-            announcement = Announcement(runtime.pool, table, bootstrap, names, holder())
+        for name in runtime.tables:
+            announcement = Announcement(runtime.tables, name, bootstrap, names, holder())
             yield threading.Thread(
                 target=announce, args=(announcement, stop), name=announcement.topic
             )
     if "inbound" in roles:
         inbound = Inbound(bootstrap, names)
         yield threading.Thread(target=take_in, args=(inbound, runtime, stop), name="inbound")
-
-
-def holder() -> str:
-    """Name this process where it holds a lease."""
-    return f"{socket.gethostname()}/{os.getpid()}"

@@ -12,7 +12,7 @@ from domain import (
     segment,
     value_model,
 )
-from domain.events import EVENTS
+from domain.events import EVENTS, RETIRED
 
 SERVICE = (agreement, credit)
 KEEPING = (churn_alert, segment, retention_policy, value_model)
@@ -28,5 +28,5 @@ __all__ = ["AGGREGATES", "EVENTS", "RETENTION", "interaction", "names"]
 
 
 def names(*prefixes: str) -> frozenset[str]:
-    """Give the names of all events that start with one of the prefixes."""
-    return frozenset(name for name in EVENTS if name.startswith(prefixes))
+    """Give the names of all events that start with one of the prefixes, but not the retired."""
+    return frozenset(name for name in EVENTS if name.startswith(prefixes) and name not in RETIRED)

@@ -1,7 +1,8 @@
 """What an event is: a named, immutable fact. Its envelope tells who, when and about whom."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -30,6 +31,33 @@ class Event(BaseModel):
         cls.personal = personal_fields(cls)
 
 
+Old = TypeVar("Old", bound=Event)
+Upcast = Callable[[Any], Event]
+RETIRED: dict[str, Upcast] = {}
+"""What brings an event of a retired version to the version that followed it, by its stored name."""
+
+
+def retired(kind: type[Old]) -> Callable[[Callable[[Old], Event]], Callable[[Old], Event]]:
+    """Retire a version of an event: it is only read any more, as what the function makes of it.
+
+    The function is pure and gives one event. Personal fields come closed where nobody may open
+    them, so it hands them on and never looks into them.
+    """
+
+    def register(upcast: Callable[[Old], Event]) -> Callable[[Old], Event]:
+        RETIRED[kind.name] = upcast
+        return upcast
+
+    return register
+
+
+def present(event: Event) -> Event:
+    """Give an event as it is written today, whatever version it was stored in."""
+    while event.name in RETIRED:
+        event = RETIRED[event.name](event)
+    return event
+
+
 class Unreadable(Event, name=""):
     """Stands for a stored event that this version of the program cannot read."""
 
@@ -44,6 +72,7 @@ class Recorded(NamedTuple, Generic[E_co]):
 
     `time` is when it happened, `recordedtime` when we learned of it; both are UTC. `position` is
     the event's place in the log, 0 while it has none. `sealed` holds the closed personal blocks.
+    `type` is the event's present name, `storedtype` that of a retired version it was stored as.
     """
 
     event: E_co
@@ -61,3 +90,4 @@ class Recorded(NamedTuple, Generic[E_co]):
     causationid: str
     sealed: dict[str, str]
     position: int = 0
+    storedtype: str = ""

@@ -2,7 +2,7 @@
 
 Key = tenant/key of the row, value = the row as flat JSON (personal data stays sealed), headers =
 CloudEvents attributes (binary mode), `ce_sequence` is the log position of the row's last event. No
-value is a tombstone: the row is gone.
+value is a tombstone: the row is gone. When another version begins to serve, all its rows follow.
 """
 
 from typing import Any, NamedTuple
@@ -12,9 +12,8 @@ from kafka import KafkaProducer
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from infra.database import Pool
 from infra.lease import Lease
-from infra.tables import Table
+from infra.read_models import ServingTables
 from infra.topics import BACK_SOON, TopicNames
 
 # Rows change again and again; whichever state is announced is one that was true at its position.
@@ -33,7 +32,8 @@ WITH lease AS (
     UPDATE crm.lease SET expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
     WHERE name = %(name)s AND epoch = %(epoch)s RETURNING epoch
 )
-UPDATE crm.announced SET position = %(upto)s FROM lease WHERE topic = %(topic)s
+UPDATE crm.announced SET position = %(upto)s, version = %(version)s FROM lease
+WHERE topic = %(topic)s
 """
 LIMIT = 5_000
 
@@ -55,17 +55,18 @@ class Announcement:
     """The rows of one read model being announced, by whoever holds the lease."""
 
     def __init__(
-        self, pool: Pool, table: Table, bootstrap: str, names: TopicNames, holder: str
+        self, tables: ServingTables, name: str, bootstrap: str, names: TopicNames, holder: str
     ) -> None:
-        self._pool, self._table = pool, table
-        self.topic = names.read_model(table.name)
+        pool = tables.pool
+        self._pool, self._tables, self._name = pool, tables, name
+        self.topic = names.read_model(name)
         self.lease = Lease(pool, f"announce {self.topic}", holder, seconds=5.0)
         with pool.connection() as conn:
             conn.execute(
                 "INSERT INTO crm.lease (name) VALUES (%s) ON CONFLICT DO NOTHING", [self.lease.name]
             )
             conn.execute(
-                "INSERT INTO crm.announced VALUES (%s) ON CONFLICT DO NOTHING", [self.topic]
+                "INSERT INTO crm.announced (topic) VALUES (%s) ON CONFLICT DO NOTHING", [self.topic]
             )
         self._producer = KafkaProducer(
             **BACK_SOON,
@@ -77,6 +78,7 @@ class Announcement:
 
     def announce(self) -> bool:
         """Announce the next rows that have changed; False when there are none. Raises `Fenced`."""
+        self._table = self._tables[self._name]
         after, reached = self._position(), self._table.reached()
         if reached <= after:
             return False
@@ -106,7 +108,7 @@ class Announcement:
             "ce_specversion": "1.0",
             "ce_id": f"{self._table.name}/{changed.key}/{changed.position}",
             "ce_source": "/crm/read-models",
-            "ce_type": f"{model.name}.changed.v{model.version}",
+            "ce_type": f"{model.name}.changed.v{self._table.version}",
             "ce_sequence": str(changed.position),
             "content-type": "application/json",
         }
@@ -114,8 +116,8 @@ class Announcement:
 
     def _position(self) -> int:
         with self._pool.connection() as conn:
-            query = "SELECT position FROM crm.announced WHERE topic = %s"
-            row = conn.execute(query, [self.topic]).fetchone()
+            query = "SELECT position FROM crm.announced WHERE topic = %s AND version = %s"
+            row = conn.execute(query, [self.topic, self._table.version]).fetchone()
         return int(row[0]) if row else 0
 
     def _changed(self, after: int, upto: int) -> list[Changed]:
@@ -128,7 +130,7 @@ class Announcement:
         lease = self.lease
         arguments = {
             "name": lease.name, "epoch": lease.epoch, "seconds": lease.seconds,
-            "upto": upto, "topic": self.topic,
+            "upto": upto, "topic": self.topic, "version": self._table.version,
         }  # fmt: skip
         with self._pool.connection() as conn:
             if conn.execute(ADVANCE, arguments).rowcount != 1:

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from domain.customer import CustomerAbsorbed
-from domain.events import Event, Recorded
+from domain.events import RETIRED, Event, Recorded
 from infra.database import Pool
 from infra.envelope import decode
 from projections import customer_history
 from projections.customer_view import combine, customer_view
-from projections.projection import Projection, Row
+from projections.projection import Projection, Row, Step
 
 
 class AsOf:
@@ -48,10 +48,15 @@ class AsOf:
 
     def of_stream(self, projection: Projection, subject: str, stream: str) -> Row | None:
         """Give the row of a lead or case as of then; None when nothing was known of it."""
-        types = list(projection.handlers)
+        types = types_of(projection)
         history = self._then(self._read(subjects=[subject], stream=stream, types=types))
         row = projection.fold(history).get(stream)
         return row and {"tenant": self._tenant, "key": stream, **row}
+
+    def steps(self, projection: Projection, subject: str, key: str) -> Iterator[Step]:
+        """Give what each event did to one row, up to then. Raises what an event raises."""
+        events = self._read(subjects=[subject], stream=None, types=types_of(projection))
+        return (step for step in projection.walk(self._then(events)) if step.key == key)
 
     def _merged_into(self, id_: str, seen: set[str]) -> Iterator[Row]:
         """Give the rows of those that were merged into a customer then, directly or not."""
@@ -68,7 +73,7 @@ class AsOf:
 
     def _history(self, id_: str) -> list[Recorded[Event]]:
         if id_ not in self._histories:
-            types = list(customer_view.handlers)
+            types = types_of(customer_view)
             events = self._read(subjects=[id_], stream=None, types=types)
             self._histories[id_] = self._then(events)
         return self._histories[id_]
@@ -93,3 +98,8 @@ class AsOf:
         with self._pool.connection() as conn:
             rows = conn.execute(customer_history.PAGE, arguments, binary=True).fetchall()
         return (decode(envelope, position) for position, envelope in rows)
+
+
+def types_of(projection: Projection) -> list[str]:
+    """Give the names under which events that a projection handles may be stored."""
+    return [*projection.handlers, *RETIRED]

@@ -7,7 +7,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 import orjson
-from psycopg import Connection, OperationalError
+from psycopg import Connection, OperationalError, errors
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Format
@@ -19,6 +19,9 @@ Pool = ConnectionPool[Conn]
 
 DATABASE_AWAY = (OperationalError, PoolTimeout)
 """What is raised while the database cannot be reached, or gives up; trying again may help."""
+
+BUSY = (errors.LockNotAvailable, errors.DeadlockDetected)
+"""What is raised when others are in the way; trying again helps."""
 
 MIGRATION_LOCK = 0x63726D  # "crm"
 
@@ -59,6 +62,11 @@ def pool(url: str, size: int = 16) -> Pool:
     )
     opened.wait(30)
     return opened
+
+
+def url_of(pool: Pool) -> str:
+    """Give the address that a pool connects to, for processes that need a pool of their own."""
+    return pool.conninfo if isinstance(pool.conninfo, str) else pool.conninfo()
 
 
 def reach(url: str) -> None:

@@ -6,9 +6,9 @@ from typing import Literal, NamedTuple
 
 from infra.database import Conn, Pool, connect, pool, unapplied, unsafe_settings
 from infra.progress import Level, progress, refused
+from infra.read_models import ServingTables
 from infra.runtime import database_url
 from infra.settings import Settings
-from infra.tables import Table
 from projections.catalogue import ALL
 
 POSTGRES_MIN = 15
@@ -83,7 +83,7 @@ def leases(conn: Conn) -> Iterator[Finding]:
 
 def flow(connections: Pool) -> Iterator[Finding]:
     """Look at how far the log and the read models have come, and at what was refused."""
-    tables = {projection.name: Table(connections, projection) for projection in ALL}
+    tables = ServingTables(connections, ALL, None)
     now = progress(connections, tables)
     waiting = f", {now.pending:,} more wait for their position" if now.pending else ""
     yield Finding("log", "ok" if not now.pending else "note", f"{now.head:,} events{waiting}.")

@@ -11,6 +11,7 @@ import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -18,7 +19,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from domain.catalogue import EVENTS
-from domain.events import Event, Recorded, Unreadable
+from domain.events import Event, Recorded, Unreadable, present
 from domain.personal import Redacted
 from domain.values import Money
 from infra.keys import DataKey, Slot
@@ -80,7 +81,8 @@ def plain(part: BaseModel) -> dict[str, Any]:
 
 def decode(envelope: bytes, position: int = 0) -> Recorded[Event]:
     """Read an event; its personal data stays closed."""
-    return read(orjson.loads(envelope), {}, SEALED, position)
+    parsed = orjson.loads(envelope)
+    return recorded_of(closed_event(parsed["type"], orjson.dumps(parsed["data"])), parsed, position)
 
 
 def decode_opened(envelope: bytes, keys: Keys, position: int = 0) -> Recorded[Event]:
@@ -91,7 +93,8 @@ def decode_opened(envelope: bytes, keys: Keys, position: int = 0) -> Recorded[Ev
         key = keys.get(Slot(parsed["subject"], group))
         if key is not None:
             opened.update(unseal(parsed, group, block, key))
-    return read(parsed, opened, ERASED, position)
+    event = event_of(parsed["type"], parsed["data"], opened, ERASED)
+    return recorded_of(event, parsed, position)
 
 
 def sealed_slots(envelope: bytes) -> list[Slot]:
@@ -100,17 +103,26 @@ def sealed_slots(envelope: bytes) -> list[Slot]:
     return [Slot(parsed["subject"], group) for group in parsed["sealed"]]
 
 
-def read(
-    parsed: dict[str, Any], opened: dict[str, Any], closed: Redacted, position: int
-) -> Recorded[Event]:
-    """Make an event of a parsed envelope; personal fields that are not opened are closed."""
+@lru_cache(maxsize=4_096)
+def closed_event(name: str, data: bytes) -> Event:
+    """Make an event of its clear data; what customers do is mostly the same, and events are frozen.
+
+    Checking the fields again takes several times as long as writing them down to find them here.
+    """
+    return event_of(name, orjson.loads(data), {}, SEALED)
+
+
+def recorded_of(event: Event, parsed: dict[str, Any], position: int) -> Recorded[Event]:
+    """Put an event together with its envelope; that of a retired version remembers its name."""
+    stored = parsed["type"]
+    name = event.name or stored
     return Recorded(
-        event_of(parsed["type"], parsed["data"], opened, closed),
+        event,
         parsed["id"],
         parsed["tenant"],
         parsed["stream"],
         parsed["version"],
-        parsed["type"],
+        name,
         parsed["subject"],
         datetime.fromisoformat(parsed["time"]),
         datetime.fromisoformat(parsed["recordedtime"]),
@@ -120,6 +132,7 @@ def read(
         parsed["causationid"],
         parsed["sealed"],
         position,
+        "" if name == stored else stored,
     )
 
 
@@ -132,10 +145,15 @@ def event_of(name: str, data: dict[str, Any], opened: dict[str, Any], closed: Re
         if field not in data:
             data[field] = opened.get(field, closed)
     try:
-        return kind.model_validate(data)
+        event = kind.model_validate(data)
     except ValidationError as error:
         fields = ", ".join(str(fault["loc"][0]) for fault in error.errors(include_input=False))
         return Unreadable(reason=f"{name} cannot be read: {fields}.")
+    try:
+        return present(event)
+    except Exception as error:
+        reason = f"{name} cannot be brought to its present version: {type(error).__name__}."
+        return Unreadable(reason=reason)
 
 
 # ---- Blocks --------------------------------------------------------------------------------------

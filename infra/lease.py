@@ -5,6 +5,8 @@ process never holds the lease's row: for the server its work is done or not begu
 was paused past its lease finds another epoch there and does nothing.
 """
 
+import os
+import socket
 import time
 
 from infra.database import Pool
@@ -25,6 +27,11 @@ WHERE name = %(name)s AND epoch = %(epoch)s
 GIVE_UP = (
     "UPDATE crm.lease SET expires_at = '-infinity' WHERE name = %(name)s AND epoch = %(epoch)s"
 )
+
+
+def holder() -> str:
+    """Name this process where it holds something that others may want."""
+    return f"{socket.gethostname()}/{os.getpid()}"
 
 
 class Fenced(Exception):

@@ -11,6 +11,18 @@ WHERE l.position > %(after)s AND l.position <= %(upto)s AND NOT e.type = ANY(%(i
 ORDER BY l.position
 """
 
+# The same of some customers only, those whose ids hash to a range of buckets, and the bucket. Each
+# event is looked up by itself: how many of a page are wanted is more than a planner can guess.
+READ_SLICE = """
+SELECT l.position, e.envelope, e.bucket FROM crm.log l CROSS JOIN LATERAL (
+    SELECT envelope, type, uuid_hash(subject) & %(mask)s AS bucket
+    FROM crm.event WHERE seq = l.seq OFFSET 0
+) AS e
+WHERE l.position > %(after)s AND l.position <= %(upto)s AND NOT e.type = ANY(%(ignored)s)
+  AND e.bucket BETWEEN %(low)s AND %(high)s
+ORDER BY l.position
+"""
+
 
 class Page(NamedTuple):
     """A part of the log: the wanted events in it, and the position up to which it was read."""
@@ -39,3 +51,15 @@ class EmbeddedLog:
         arguments = {"after": after, "upto": upto, "ignored": list(ignored)}
         with self._pool.connection() as conn:
             return Page(conn.execute(READ, arguments, binary=True).fetchall(), upto)
+
+    def read_slice(
+        self, after: int, upto: int, ignored: Collection[str], buckets: tuple[int, int, int]
+    ) -> Sequence[tuple[int, bytes, int]]:
+        """Give the events of the customers between two buckets (of so many), and the bucket."""
+        low, high, count = buckets
+        arguments = {
+            "after": after, "upto": upto, "ignored": list(ignored),
+            "low": low, "high": high, "mask": count - 1,
+        }  # fmt: skip
+        with self._pool.connection() as conn:
+            return conn.execute(READ_SLICE, arguments, binary=True).fetchall()

@@ -1,5 +1,6 @@
 """How far everything has come: the log, every read model, and what was refused."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ class Progress(NamedTuple):
     levels: list[Level]
 
 
-def progress(pool: Pool, tables: dict[str, Table]) -> Progress:
+def progress(pool: Pool, tables: Mapping[str, Table]) -> Progress:
     """Measure how far everything has come; the head last, so that nothing is ahead of it."""
     reached = [(table, table.reached()) for table in tables.values()]
     with pool.connection() as conn:
@@ -66,7 +67,7 @@ def level(
     waiting, parked = row or (None, 0)
     return Level(
         projection=table.projection.name,
-        version=table.projection.version,
+        version=table.version,
         position=position,
         lag_events=true_head - position,
         lag_seconds=age(waiting or oldest_pending),

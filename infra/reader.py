@@ -38,10 +38,12 @@ CHANGES = """
  WHERE tenant = %(tenant)s AND position > %(after)s AND position <= %(upto)s
  ORDER BY position FETCH FIRST (%(limit)s) ROWS WITH TIES)
 UNION ALL
-(SELECT tenant, key, {nothing}, position, true FROM crm.removed
- WHERE projection = %(projection)s AND version = %(version)s AND tenant = %(tenant)s
-   AND position > %(after)s AND position <= %(upto)s
- ORDER BY position FETCH FIRST (%(limit)s) ROWS WITH TIES)
+(SELECT nothing.*, true FROM crm.removed AS r CROSS JOIN LATERAL json_populate_record(
+     NULL::read.{table},
+     json_build_object('tenant', r.tenant, 'key', r.key, 'position', r.position)) AS nothing
+ WHERE projection = %(projection)s AND version = %(version)s AND r.tenant = %(tenant)s
+   AND r.position > %(after)s AND r.position <= %(upto)s
+ ORDER BY r.position FETCH FIRST (%(limit)s) ROWS WITH TIES)
 ORDER BY position FETCH FIRST (%(limit)s) ROWS WITH TIES
 """
 
@@ -63,6 +65,16 @@ class Changes(NamedTuple):
     items: list[Row]
     next: int
     caught_up: bool
+    version: int
+    """Of the read model: the place means nothing in another one."""
+
+
+class Superseded(Exception):
+    """The place in a feed is of a version that does not serve any more: it begins again."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__("The read model was built anew: begin again.")
+        self.version = version
 
 
 class Reader:
@@ -100,11 +112,14 @@ class Reader:
         tier: str | None = None,
     ) -> Listing:
         """List the customers, each with all that is merged into it."""
+        serving = self._tables["customer_view"].version
         page = self._page(customer_view.PAGE, tenant, after, limit, stage=stage, tier=tier)
         keys = [row["key"] for row in page.items]
         groups: dict[str, list[Row]] = {row["key"]: [row] for row in page.items}
         for row in self._rows(customer_view.MERGED, tenant=tenant, keys=keys):
             groups[row.pop("root")].append(row)
+        if self._tables["customer_view"].version != serving:  # switched between the two questions
+            return self.customers(tenant, after=after, limit=limit, stage=stage, tier=tier)
         combined = [customer_view.combine(rows) for rows in groups.values()]
         return Listing(self._shown(tenant, combined), page.next)
 
@@ -257,23 +272,31 @@ class Reader:
             return position is not None
         return self._tables[read_model].reached() >= int(position)
 
-    def changes(self, tenant: str, read_model: str, after: int = 0, limit: int = 100) -> Changes:
+    def changes(
+        self,
+        tenant: str,
+        read_model: str,
+        after: int = 0,
+        limit: int = 100,
+        version: int | None = None,
+    ) -> Changes:
         """Give the rows that changed after a position of the log, in the order of their changes.
 
         How far the read model has come is asked first: whatever changes from then on, or has not
         been given yet, has a position beyond `next`. A row that changes again moves forward and is
-        given again; one that was removed says so.
+        given again; one that was removed says so. All is of one version, that which serves; raises
+        `Superseded` when the place `after` is of another `version`.
         """
         table, head = self._tables[read_model], self._log.head()
+        if version not in (None, table.version):
+            raise Superseded(table.version)
         upto = max(after, table.reached())
         asked = {"tenant": tenant, "after": after, "upto": upto, "limit": limit, **table.arguments}
-        columns = table.projection.columns.values()
-        nothing = ", ".join(f"NULL::{column.type}" for column in columns)
-        rows = self._rows(CHANGES.format(table=table.name, nothing=nothing), **asked)
+        rows = self._rows(CHANGES.format(table=table.name), **asked)
         items = self._shown(tenant, [as_change(table, row) for row in rows])
         if len(rows) >= limit:
-            return Changes(items, items[-1]["position"], caught_up=False)
-        return Changes(items, upto, caught_up=upto >= head)
+            return Changes(items, items[-1]["position"], caught_up=False, version=table.version)
+        return Changes(items, upto, caught_up=upto >= head, version=table.version)
 
     # ---- How it is asked -------------------------------------------------------------------------
 

@@ -13,9 +13,9 @@ from infra.event_store import PostgresEventStore
 from infra.ids import uuid7
 from infra.keys import Keyring, MasterKey
 from infra.log import EmbeddedLog
+from infra.read_models import ServingTables
 from infra.refused import PostgresRefusedMessages
 from infra.settings import Settings
-from infra.tables import Table
 from infra.zones import use_pinned_zones
 from projections.catalogue import ALL
 
@@ -35,7 +35,7 @@ class Runtime:
     keyring: Keyring
     store: PostgresEventStore
     events: EmbeddedLog
-    tables: dict[str, Table]
+    tables: ServingTables
     refused: PostgresRefusedMessages
     ports: Ports
 
@@ -53,9 +53,8 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
         keyring = Keyring(connections, MasterKey(settings.key_file))
         store = PostgresEventStore(connections, keyring)
         topic = f"{settings.kafka_prefix}.events" if settings.kafka_bootstrap_servers else None
-        tables = {projection.name: Table(connections, projection, topic) for projection in ALL}
-        for table in tables.values():
-            table.create()
+        tables = ServingTables(connections, ALL, topic)
+        tables.create()
         yield Runtime(
             settings=settings,
             pool=connections,

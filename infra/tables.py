@@ -1,12 +1,13 @@
 """Read models in PostgreSQL: one table per projection and version, its rows and its checkpoint.
 
 Rows and checkpoint change in one transaction, and the checkpoint only from where it was read: of
-two followers of the same projection, one is turned away and nothing is applied twice.
+two followers of the same projection, one is turned away and nothing is applied twice. The same
+statement checks the token of the version: whoever paused, cancelled or took it over changed that.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 import psycopg
@@ -21,23 +22,45 @@ WHOLE_LOG = -1
 
 
 POSITION = """
-SELECT position FROM crm.checkpoint
+SELECT position, token FROM crm.checkpoint JOIN crm.read_model USING (projection, version)
 WHERE projection = %(projection)s AND version = %(version)s AND partition = %(partition)s
 """
+
+POSITIONS = """
+SELECT partition, position FROM crm.checkpoint
+WHERE projection = %(projection)s AND version = %(version)s
+"""
+
+PUBLISHED = "SELECT partitions FROM crm.published WHERE topic = %s"
 
 NEW_PARTITION = """
 INSERT INTO crm.checkpoint (projection, version, partition, position)
 SELECT %(projection)s, %(version)s, %(partition)s, position FROM crm.checkpoint
 WHERE projection = %(projection)s AND version = %(version)s AND partition = -1
-ON CONFLICT (projection, version, partition) DO UPDATE SET partition = excluded.partition
-RETURNING position
+ON CONFLICT (projection, version, partition) DO NOTHING
 """
 
-IS_THERE = """
-SELECT bool_and(to_regclass('read.' || quote_ident(name)) IS NOT NULL) AND EXISTS (
-    SELECT FROM crm.checkpoint WHERE projection = %(projection)s AND version = %(version)s)
-FROM unnest(%(names)s::text[]) AS name
+# It is not waited for the disk: what a crash takes away, rows and checkpoint together, follows
+# from the log again, the same as before.
+MOVE = """
+WITH allowed AS (
+    SELECT FROM crm.read_model
+    WHERE projection = %(projection)s AND version = %(version)s AND NOT paused
+      AND token = coalesce(%(token)s, token)
+    FOR SHARE
+)
+UPDATE crm.checkpoint SET position = %(upto)s, moved_at = clock_timestamp()
+FROM allowed, (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
+WHERE projection = %(projection)s AND version = %(version)s
+  AND partition = %(partition)s AND position = %(after)s
 """
+
+REGISTER = """
+INSERT INTO crm.read_model (projection, version, definition, state)
+VALUES (%(projection)s, %(version)s, %(definition)s, 'serving') ON CONFLICT DO NOTHING
+"""
+
+FORGET = ("read_model", "slice", "checkpoint", "parked", "removed")
 
 REACHED_LOG = """
 SELECT position FROM crm.checkpoint
@@ -57,16 +80,6 @@ CROSS JOIN LATERAL (
       AND partition IN (-1, each.number - 1)
 ) AS at
 WHERE topic = %(topic)s
-"""
-
-
-# It is not waited for the disk: what a crash takes away, rows and checkpoint together, follows
-# from the log again, the same as before.
-MOVE = """
-UPDATE crm.checkpoint SET position = %(upto)s, moved_at = clock_timestamp()
-FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
-WHERE projection = %(projection)s AND version = %(version)s
-  AND partition = %(partition)s AND position = %(after)s
 """
 
 REMOVED = """
@@ -100,84 +113,155 @@ class Parking(NamedTuple):
 class Table:
     """The rows of one version of a projection."""
 
-    def __init__(self, pool: Pool, projection: Projection, topic: str | None = None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        projection: Projection,
+        topic: str | None = None,
+        version: int | None = None,
+    ) -> None:
         """`topic` is where the log is followed from; None is the database itself."""
         self.pool, self.projection, self.topic = pool, projection, topic
-        self.name = f"{projection.name}_v{projection.version}"
-        self._id = sql.Identifier("read", self.name)
-        self.arguments = {"projection": projection.name, "version": projection.version}
+        self.version = projection.version if version is None else version
+        self.name = f"{projection.name}_v{self.version}"
+        self.id = sql.Identifier("read", self.name)
+        self.arguments = {"projection": projection.name, "version": self.version}
+        self.token: int | None = None
+        self._keeps_token = False
         self.select, self.upsert, self.delete = self._statements()
 
+    def keep_token(self, token: int) -> None:
+        """Work with this token alone: somebody else's would be another's to use."""
+        self.token, self._keeps_token = token, True
+
     def create(self) -> None:
-        """Make the table, its indexes, its view and its checkpoint, unless they are there.
-
-        What is there is not made again: even that would lock the table against its follower.
-        """
-        if self._is_there():
-            return
+        """Make the table with all that belongs to it, unless it is there; the first one serves."""
         with self.pool.connection() as conn, conn.transaction():
-            conn.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.name])
+            conn.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.projection.name])
             conn.execute("SET LOCAL client_min_messages TO warning")
-            conn.execute(self._definition())
-            for number, columns in enumerate((*self.projection.indexes, "tenant, position")):
-                index = sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} ({})").format(
-                    sql.Identifier(f"{self.name}_{number}"), self._id, sql.SQL(columns)
-                )
-                conn.execute(index)
-            conn.execute(
-                sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {}").format(
-                    sql.Identifier("read", self.projection.name), self._id
-                )
-            )
-            conn.execute(
-                "INSERT INTO crm.checkpoint (projection, version)"
-                " VALUES (%(projection)s, %(version)s) ON CONFLICT DO NOTHING",
-                self.arguments,
-            )
+            self.define(conn)
+            self.complete(conn)
+            registered = {**self.arguments, "definition": self.projection.version}
+            if conn.execute(REGISTER, registered).rowcount:
+                self.show(conn)
 
-    def _is_there(self) -> bool:
-        indexes = range(len(self.projection.indexes) + 1)
-        names = [self.name, self.projection.name, *(f"{self.name}_{number}" for number in indexes)]
-        with self.pool.connection() as conn:
-            row = conn.execute(IS_THERE, {**self.arguments, "names": names}).fetchone()
-        return bool(row and row[0])
+    def define(self, conn: Conn) -> None:
+        """Make the bare table."""
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(column.type))
+            for name, column in self.projection.columns.items()
+        )
+        query = sql.SQL(
+            'CREATE TABLE IF NOT EXISTS {} (tenant text COLLATE "C" NOT NULL, key uuid NOT NULL,'
+            " {}, position bigint NOT NULL); COMMENT ON TABLE {} IS {}"
+        )
+        question = sql.Literal(self.projection.question)
+        conn.execute(query.format(self.id, columns, self.id, question))
+
+    def complete(self, conn: Conn, position: int = 0) -> None:
+        """Make what finds rows, and the checkpoint: with it, the table is whole."""
+        indexes = ["tenant, key", *self.projection.indexes, "tenant, position"]
+        for number, columns in enumerate(indexes):
+            query = sql.SQL("CREATE {} INDEX IF NOT EXISTS {} ON {} ({})").format(
+                sql.SQL("" if number else "UNIQUE"),
+                sql.Identifier(f"{self.name}_{number}"), self.id, sql.SQL(columns),
+            )  # fmt: skip
+            conn.execute(query)
+        conn.execute(
+            "INSERT INTO crm.checkpoint (projection, version, position)"
+            " VALUES (%(projection)s, %(version)s, %(position)s) ON CONFLICT DO NOTHING",
+            {**self.arguments, "position": position},
+        )
+
+    def show(self, conn: Conn) -> None:
+        """Let the view that queries read show this version."""
+        view = sql.Identifier("read", self.projection.name)
+        query = sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {}").format(view, self.id)
+        try:
+            with conn.transaction():
+                conn.execute(query)
+        except psycopg.errors.InvalidTableDefinition:  # it has other columns now
+            conn.execute(sql.SQL("DROP VIEW {}").format(view))
+            conn.execute(query)
 
     def drop(self) -> None:
-        """Forget the rows and the checkpoint; following again makes them anew."""
+        """Forget the version: its rows and all that is known of it."""
         with self.pool.connection() as conn, conn.transaction():
-            conn.execute("SET LOCAL client_min_messages TO warning")
-            conn.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(self._id))
-            for table in ("checkpoint", "parked", "removed"):
-                query = sql.SQL(
-                    "DELETE FROM crm.{} WHERE projection = %(projection)s AND version = %(version)s"
-                )
-                conn.execute(query.format(sql.Identifier(table)), self.arguments)
+            self.forget(conn)
+
+    def forget(self, conn: Conn) -> None:
+        """Forget the version as part of a transaction."""
+        conn.execute("SET LOCAL client_min_messages TO warning")
+        conn.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(self.id))
+        for table in FORGET:
+            query = sql.SQL(
+                "DELETE FROM crm.{} WHERE projection = %(projection)s AND version = %(version)s"
+            )
+            conn.execute(query.format(sql.Identifier(table)), self.arguments)
 
     def position(self, partition: int = WHOLE_LOG) -> int:
-        """Give the checkpoint of a partition; a new one begins where the whole log was left."""
+        """Give the checkpoint of a partition; a new one begins where the whole log was left.
+
+        Raises `Moved` when there is no such version any more. What is changed from here on is
+        refused if somebody else takes the version over in between.
+        """
         where = {**self.arguments, "partition": partition}
         with self.pool.connection() as conn:
             row = conn.execute(POSITION, where).fetchone()
             if row is None:
-                row = conn.execute(NEW_PARTITION, where).fetchone()
-        return int(row[0]) if row else 0
+                conn.execute(NEW_PARTITION, where)
+                row = conn.execute(POSITION, where).fetchone()
+        if row is None:
+            raise Moved(f"{self.name} does not exist any more.")
+        if not self._keeps_token:
+            self.token = row[1]
+        return int(row[0])
 
     def reached(self) -> int:
         """Give the position up to which every row is as the log says, whatever the partition."""
-        query = REACHED_TOPIC if self.topic else REACHED_LOG
         with self.pool.connection() as conn:
-            row = conn.execute(query, {**self.arguments, "topic": self.topic}).fetchone()
+            row = conn.execute(*self.reaching()).fetchone()
         return int(row[0]) if row else 0
+
+    def positions(self) -> dict[int, int]:
+        """Give the checkpoint of each partition that has one; `WHOLE_LOG` stands for the others."""
+        with self.pool.connection() as conn:
+            return dict(conn.execute(POSITIONS, self.arguments).fetchall())
+
+    def published(self) -> list[int]:
+        """Give the last position of each partition of the topic; none, if there is no topic."""
+        with self.pool.connection() as conn:
+            row = conn.execute(PUBLISHED, [self.topic]).fetchone()
+        return list(row[0]) if row else []
+
+    def reaching(self) -> tuple[str, dict[str, Any]]:
+        """Give the question for that position, with its arguments."""
+        query = REACHED_TOPIC if self.topic else REACHED_LOG
+        return query, {**self.arguments, "topic": self.topic}
 
     @contextmanager
     def transaction(self, after: int, upto: int, partition: int = WHOLE_LOG) -> Iterator["Change"]:
         """Change rows and move the checkpoint, both or neither. Raises `Moved`."""
+        where = {**self.arguments, "partition": partition, "token": self.token}
         with self.pool.connection() as conn, conn.transaction():
-            arguments = {"after": after, "upto": upto, "partition": partition}
-            moved = conn.execute(MOVE, {**self.arguments, **arguments})
+            moved = conn.execute(MOVE, {**where, "after": after, "upto": upto})
             if moved.rowcount != 1:
-                raise Moved(f"{self.name} is not at position {after}: somebody else follows it.")
+                raise Moved(
+                    f"{self.name} is not at position {after}: somebody else follows it, paused it"
+                    " or took it over."
+                )
             yield Change(self, conn)
+
+    def park(self, conn: Conn, parkings: Iterable[Parking]) -> None:
+        """Note as part of a transaction that the events of some rows wait."""
+        query = """
+            INSERT INTO crm.parked (projection, version, tenant, key, position, type, reason)
+            VALUES (%(projection)s, %(version)s, %(tenant)s, %(key)s,
+                    %(position)s, %(type)s, %(reason)s)
+            ON CONFLICT DO NOTHING
+        """
+        for parking in parkings:
+            conn.execute(query, parking._asdict() | parking.key._asdict() | self.arguments)
 
     def _statements(self) -> tuple[sql.Composed, sql.Composed, sql.Composed]:
         """Compose what reads, writes and removes many rows at once."""
@@ -197,20 +281,10 @@ class Table:
             "DELETE FROM {} WHERE (tenant, key) IN (SELECT * FROM unnest(%s::text[], %s::uuid[]))"
         )
         return (
-            select.format(self._id),
-            upsert.format(self._id, names, assigned),
-            delete.format(self._id),
+            select.format(self.id),
+            upsert.format(self.id, names, assigned),
+            delete.format(self.id),
         )
-
-    def _definition(self) -> sql.Composed:
-        columns = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(column.type))
-            for name, column in self.projection.columns.items()
-        )
-        return sql.SQL(
-            'CREATE TABLE IF NOT EXISTS {} (tenant text COLLATE "C" NOT NULL, key uuid NOT NULL,'
-            " {}, position bigint NOT NULL, PRIMARY KEY (tenant, key)); COMMENT ON TABLE {} IS {}"
-        ).format(self._id, columns, self._id, sql.Literal(self.projection.question))
 
 
 class Change:
@@ -271,15 +345,7 @@ class Change:
 
     def park(self, parkings: Iterable[Parking]) -> None:
         """Let the events of some rows wait: an event could not be applied."""
-        query = """
-            INSERT INTO crm.parked (projection, version, tenant, key, position, type, reason)
-            VALUES (%(projection)s, %(version)s, %(tenant)s, %(key)s,
-                    %(position)s, %(type)s, %(reason)s)
-            ON CONFLICT DO NOTHING
-        """
-        for parking in parkings:
-            told = parking._asdict() | parking.key._asdict() | self._table.arguments
-            self._conn.execute(query, told)
+        self._table.park(self._conn, parkings)
 
 
 def columns_of(keys: Iterable[Key]) -> tuple[list[str], list[str]]:

@@ -4,7 +4,7 @@ A projection is pure: the same events give the same rows, whenever and wherever 
 It sees personal data only closed, and keeps it closed in its rows; whoever reads a row opens it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,6 +26,15 @@ class Column(NamedTuple):
     new: Any = None
     inner: bool = False
     """Only what the next event needs: it is in the table, and shown to nobody."""
+
+
+class Step(NamedTuple):
+    """What one event did to one row; None is no row."""
+
+    recorded: Recorded[Any]
+    key: str
+    before: Row | None
+    after: Row | None
 
 
 def by_customer(recorded: Recorded[Event]) -> str:
@@ -73,7 +82,12 @@ class Projection:
                 return row
             raise NotApplicable(f"{self.name} does not know what {recorded.type} means.")
         changed = handler(row if row is not None else self.new_row(), recorded.event, recorded)
-        return None if changed is None else changed | {"position": recorded.position}
+        if changed is None:
+            return None
+        if changed is row:
+            changed = row.copy()
+        changed["position"] = recorded.position  # in place: a handler that changes makes a new row
+        return changed
 
     def finished(self, row: Row | None) -> Row | None:
         """Give the row with its derived columns."""
@@ -86,14 +100,21 @@ class Projection:
     def fold(self, history: Iterable[Recorded[Any]]) -> dict[str, Row]:
         """Give the rows that a history amounts to, by their keys."""
         rows: dict[str, Row] = {}
+        for step in self.walk(history):
+            if step.after is None:
+                rows.pop(step.key, None)
+            else:
+                rows[step.key] = step.after
+        return {key: self.finish(row) if self.finish else row for key, row in rows.items()}
+
+    def walk(self, history: Iterable[Recorded[Any]]) -> Iterator["Step"]:
+        """Give what each event of a history does to its row, one after another."""
+        rows: dict[str, Row | None] = {}
         for recorded in history:
             key = self.key(recorded)
-            row = self.apply(rows.get(key), recorded)
-            if row is None:
-                rows.pop(key, None)
-            else:
-                rows[key] = row
-        return {key: self.finish(row) if self.finish else row for key, row in rows.items()}
+            before = rows.get(key)
+            rows[key] = self.apply(before, recorded)
+            yield Step(recorded, key, before, rows[key])
 
 
 def closed(recorded: Recorded[Any], group: str) -> Row | None:
@@ -107,6 +128,6 @@ def closed(recorded: Recorded[Any], group: str) -> Row | None:
         "tenant": recorded.tenant,
         "stream": recorded.stream,
         "version": recorded.version,
-        "type": recorded.type,
+        "type": recorded.storedtype or recorded.type,
         "subject": recorded.subject,
     }

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from commands.session import AGGREGATES
 from domain.catalogue import EVENTS
-from domain.events import Event, Recorded, Unreadable
+from domain.events import RETIRED, Event, Recorded, Unreadable
 from domain.personal import Redacted
 from infra import envelope
 from infra.envelope import decode, decode_opened, encode
@@ -149,12 +149,13 @@ def test_bytes_that_were_once_stored_are_still_read_and_opened(name):
     closed, opened = decode(stored), decode_opened(stored, FixedKeys())
     for recorded in (closed, opened):
         assert not isinstance(recorded.event, Unreadable), recorded.event
-        assert recorded.type == recorded.event.name == name
+        assert (recorded.storedtype or recorded.type) == name
+        assert recorded.type == recorded.event.name
     personal = [getattr(opened.event, field) for field in opened.event.personal]
     assert not any(isinstance(value, Redacted) for value in personal)
 
 
-@pytest.mark.parametrize("name", sorted(golden(ENVELOPES_FILE)))
+@pytest.mark.parametrize("name", sorted(golden(ENVELOPES_FILE).keys() - RETIRED.keys()))
 def test_what_was_read_is_written_as_it_was(name):
     """The bytes of an event are a leaf of the hash tree: their form is fixed."""
     stored = golden(ENVELOPES_FILE)[name].encode()

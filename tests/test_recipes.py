@@ -37,8 +37,9 @@ for projection in ALL:
     projection.fold(history)
 """,
     "A new projection": """
+import sys
+from api import cli
 from commands.leads import WinLead
-from consumers.follow import advance
 from infra.runtime import open_runtime
 from infra.sequencing import Sequencing
 from infra.settings import Settings
@@ -50,7 +51,13 @@ with open_runtime(Settings()) as runtime:
     won = WinLead(lead=DESK, value={"amount": 5, "currency": "EUR"})
     world.ask_all([(asked, "", None) for asked in (*PROLOGUE, won)])
     Sequencing(runtime.pool, "test").run_once()
-    assert advance(runtime.events, runtime.tables["lead_sources"])
+sys.argv = ["crm", "projections", "rebuild", "lead_sources", "--promote"]
+try:
+    cli.main()
+except SystemExit as left:
+    assert not left.code
+with open_runtime(Settings()) as runtime:
+    assert runtime.tables["lead_sources"].version == 2
     with runtime.pool.connection() as conn:
         assert conn.execute(TOTALS, {"tenant": "acme"}).fetchall() == [("web", 1, 1)]
 """,

@@ -152,7 +152,7 @@ def test_read_models_tell_how_far_they_are(crm: Callable[..., Done]) -> None:
     assert {row["parked"] for row in rows} == {0}
     for row in rows:
         assert row["lag_events"] == row["head"] - row["position"]
-        assert row["state"] == ("behind" if row["lag_events"] else "level")
+        assert row["state"] == f"serving, {'behind' if row['lag_events'] else 'level'}"
     assert len(lines(crm("projections", "status"))) == len(rows) + 1
     assert "Who is this customer" in crm("projections", "list").out
     assert crm("parked", "list").out == "Nothing is parked.\n"

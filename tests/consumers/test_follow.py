@@ -87,9 +87,9 @@ def test_a_row_that_does_not_fit_is_parked_and_the_others_flow(runtime: Runtime,
         parked = conn.execute("SELECT position, type, reason FROM crm.parked").fetchall()
         amounts = conn.execute("SELECT amount FROM read.narrow ORDER BY amount").fetchall()
     reason = "NumericValueOutOfRange when the row was written"
-    assert parked == [(19, "customer.purchase_recorded.v1", reason)]
-    assert amounts == [(1,), (2,), (2,), (2,), (2,)]
-    assert [(line["event"], line["position"]) for line in told] == [("follower.parked", 19)]
+    assert parked == [(21, "customer.purchase_recorded.v1", reason)]
+    assert amounts == [(2,), (2,), (2,), (2,), (2,)]
+    assert [(line["event"], line["position"]) for line in told] == [("follower.parked", 21)]
     counted = [
         FOLLOWED.get_sample_value(
             "crm_projection_events_processed_total", {"projection": "narrow", "outcome": outcome}

@@ -25,7 +25,7 @@ def kafka(bootstrap: str, database_url: str, tmp_path: Path) -> Iterator[Runtime
     )
     names = TopicNames(settings.kafka_prefix)
     topics = Topics(bootstrap)
-    models = [f"{projection.name}_v{projection.version}" for projection in ALL]
+    models = [projection.name for projection in ALL]
     topics.apply(wanted(names, settings.kafka_partitions, 1, models), replicas=1)
     topics.close()
     with open_runtime(settings) as opened:

@@ -60,7 +60,7 @@ def copied(runtime: Runtime, table: Table) -> dict[str, object]:
 
 def records(runtime: Runtime, table: Table) -> list[tuple[str, bytes | None]]:
     consumer = KafkaConsumer(bootstrap_servers=runtime.settings.kafka_bootstrap_servers)
-    topic = TopicNames(runtime.settings.kafka_prefix).read_model(table.name)
+    topic = TopicNames(runtime.settings.kafka_prefix).read_model(table.projection.name)
     parts = [TopicPartition(topic, n) for n in range(4)]
     consumer.assign(parts)
     consumer.seek_to_beginning(*parts)

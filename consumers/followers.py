@@ -1,0 +1,63 @@
+"""The followers of one projection: a loop for every version that this program can bring forward.
+
+Versions come and go with rebuilds; what serves, waits to, or is kept is followed all the same.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from consumers.loop import run
+from infra.read_models import ServingTables
+from infra.tables import Table
+
+LOOK_SECONDS = 0.5
+
+Follow = Callable[[Table, threading.Event], None]
+
+
+@dataclass(slots=True)
+class Followers:
+    """The loops at work, by the versions that they follow."""
+
+    tables: ServingTables
+    name: str
+    follow: Follow
+    working: dict[int, tuple[threading.Thread, threading.Event]] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """Begin to follow new versions, and stop following those that are gone or paused."""
+        wanted = {table.version: table for table in self.tables.followed(self.name)}
+        if not wanted:
+            self.tables.only(self.name).create()  # the first one, or nothing if all are paused
+        for version in self.working.keys() - wanted.keys():
+            self.working.pop(version)[1].set()
+        for version in wanted.keys() - self.working.keys():
+            stop = threading.Event()
+            arguments = (wanted[version], stop)
+            thread = threading.Thread(
+                target=self.follow, args=arguments, name=wanted[version].name, daemon=True
+            )
+            self.working[version] = (thread, stop)
+            thread.start()
+
+    def end(self) -> None:
+        """Stop all loops and wait for them."""
+        working, self.working = self.working, {}
+        for _, stop in working.values():
+            stop.set()
+        for thread, _ in working.values():
+            thread.join()
+
+
+def keep_followed(tables: ServingTables, name: str, follow: Follow, stop: threading.Event) -> None:
+    """Keep every version of a projection followed, until told to stop."""
+    followers = Followers(tables, name, follow)
+
+    def step() -> bool:
+        followers.look()
+        stop.wait(LOOK_SECONDS)
+        return True
+
+    run(f"followers {name}", step, stop)
+    followers.end()

@@ -1,0 +1,143 @@
+"""Rebuilding a read model: the next version is folded beside the one that serves.
+
+Slices of the customers are folded in parallel, each in memory, and written in bulk; then the new
+version follows the log until it is level. Killed at any moment, it goes on from what is safe.
+"""
+
+import time
+from itertools import islice
+
+import orjson
+
+from consumers.follow import Folded, fold, key_of
+from domain.events import Event, Recorded
+from infra.builds import BUCKETS, Build, Fits, Slice
+from infra.envelope import decode
+from infra.log import EmbeddedLog
+from infra.tables import Key, Parking
+from projections.projection import Row
+
+PAGE = 8_000
+"""How many positions are read at a time."""
+
+SAVE_SECONDS = 30.0
+"""How long a worker folds before it makes its rows safe; and at most a tenth of its time."""
+
+PYTHON_FACTOR = 5
+"""How much more room a row takes than as JSON: 2 to 4 measured, and what is lost between rows."""
+
+
+class Paused(Exception):
+    """Somebody paused the rebuild; what was done so far is safe."""
+
+
+def fold_slice(events: EmbeddedLog, build: Build, slice_: Slice, memory: int) -> None:
+    """Fold one slice up to the target, and write its rows. Raises `Paused` or `TakenOver`."""
+    work = Work(events, build, slice_, memory)
+    while work.at < build.target:
+        work.fold_page()
+    work.finish()
+
+
+class Work:
+    """The rows of one slice in memory, and how far they are."""
+
+    def __init__(self, events: EmbeddedLog, build: Build, slice_: Slice, memory: int) -> None:
+        self._events, self._build, self._slice, self._memory = events, build, slice_, memory
+        self._projection = build.table.projection
+        self.at = slice_.saved
+        self._rows, self._buckets = build.load(slice_)
+        waiting = (p for p in build.parked() if p.position <= self.at)
+        self._parked = {Key(each.tenant, each.key) for each in waiting}
+        self._saved_at, self._saving_took = time.monotonic(), 0.0
+
+    def fold_page(self) -> None:
+        """Take the next part of the log into account."""
+        upto = min(self.at + PAGE, self._build.target)
+        page = self._read(self.at, upto)
+        history = [decode(envelope, position) for position, envelope, _ in page]
+        folded = fold(self._projection, self._rows, history, self._parked)
+        self._take(folded, history, page)
+        self.at = upto
+        paused = self._build.note(self._slice, upto, len(page))
+        if paused or self._is_time_to_save():
+            self._save()
+        if paused:
+            raise Paused
+        if self._is_too_much():
+            self._halve()
+
+    def finish(self) -> None:
+        """Write the rows for good."""
+        self._build.finish(self._slice, self._rows, self._settled)
+
+    def _read(self, after: int, upto: int) -> list[tuple[int, bytes, int]]:
+        buckets = (self._slice.low, self._slice.high, BUCKETS)
+        return list(self._events.read_slice(after, upto, self._projection.ignores, buckets))
+
+    def _take(
+        self, folded: Folded, history: list[Recorded[Event]], page: list[tuple[int, bytes, int]]
+    ) -> None:
+        unknown = folded.rows.keys() - self._buckets.keys()
+        if unknown:
+            for recorded, (_, _, bucket) in zip(history, page, strict=True):
+                key = key_of(self._projection, recorded)
+                if key in unknown:
+                    self._buckets[key] = bucket
+        for key, row in folded.rows.items():
+            if row is None:
+                self._rows.pop(key, None)
+            else:
+                self._rows[key] = row
+        if folded.parkings:
+            self._parked |= {parking.key for parking in folded.parkings}
+            self._build.park(folded.parkings)
+
+    def _is_time_to_save(self) -> bool:
+        waited = time.monotonic() - self._saved_at
+        return waited >= max(SAVE_SECONDS, 10 * self._saving_took)
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        self._build.save(self._slice, self._rows, self._buckets, self.at)
+        self._saved_at = time.monotonic()
+        self._saving_took = self._saved_at - began
+
+    def _is_too_much(self) -> bool:
+        return self._slice.low < self._slice.high and room(self._rows) > self._memory
+
+    def _halve(self) -> None:
+        """Go on with the lower half of the customers; the others come later, from the beginning."""
+        self._slice = self._build.halve(self._slice)
+        high = self._slice.high
+        self._rows = {k: row for k, row in self._rows.items() if self._buckets[k] <= high}
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket <= high}
+
+    def _settled(self, unfit: dict[Key, str], fits: Fits) -> tuple[dict[Key, Row], list[Parking]]:
+        """Take rows that cannot be written back to before the events that made them so."""
+        rows: dict[Key, Row | None] = {}
+        parkings: dict[Key, Parking] = {}
+        for after in range(0, self._build.target, PAGE):
+            upto = min(after + PAGE, self._build.target)
+            for recorded in (decode(e, position) for position, e, _ in self._read(after, upto)):
+                key = key_of(self._projection, recorded)
+                if key not in unfit or key in parkings:
+                    continue
+                folded = fold(self._projection, rows, [recorded]).rows
+                row = folded.get(key)
+                if row is not None and not fits(key, row):
+                    position, name = recorded.position, recorded.type
+                    parkings[key] = Parking(key, position, name, unfit[key])
+                else:
+                    rows |= folded
+        kept = {key: row for key, row in rows.items() if row is not None}
+        return kept, list(parkings.values())
+
+
+def room(rows: dict[Key, Row]) -> int:
+    """Estimate how much memory rows take, from some of them."""
+    some = list(islice(rows.values(), 100))
+    if not some:
+        return 0
+    written = len(orjson.dumps(some, default=str)) / len(some)
+    return int(len(rows) * written * PYTHON_FACTOR)
