@@ -182,7 +182,7 @@ def switch(tables: ServingTables, name: str, to: State, *, may_lag: bool = False
         conn.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
         new, old = found.get(to), found.get("serving")
         if new is None:
-            raise Rejected(f"projection.nothing_{to}", NOTHING[to].format(name=name))
+            raise nothing_to_serve(name, to)
         table = tables.version(name, new.version)
         if old is not None:
             behind(table, tables.version(name, old.version), may_lag=may_lag)
@@ -193,10 +193,13 @@ def switch(tables: ServingTables, name: str, to: State, *, may_lag: bool = False
     return new
 
 
-NOTHING = {
-    "built": "There is no version of {name} that is built: `crm projections rebuild {name}`.",
-    "kept": "There is no older version of {name} to go back to.",
-}
+def nothing_to_serve(name: str, to: State) -> Rejected:
+    """Say that there is no version that could serve."""
+    if to == "kept":
+        sentence = f"There is no older version of {name} to go back to."
+        return Rejected("projection.nothing_kept", sentence)
+    sentence = f"There is no version of {name} that is built: `crm projections rebuild {name}`."
+    return Rejected("projection.nothing_built", sentence)
 
 
 def behind(new: Table, old: Table, *, may_lag: bool) -> None:

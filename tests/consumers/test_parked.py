@@ -1,6 +1,7 @@
 """A parked row goes on in order, once its projection is mended, and its readers are told."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -143,8 +144,7 @@ def test_change_feeds_that_were_past_it_see_the_row(
     broken.add(2)
     buy(runtime, (7, 1), (7, 2), (8, 10), (9, 20))
     follow(runtime, table, catch_up)
-    runtime.tables["bought"] = table
-    reader = Reader(runtime)
+    reader = Reader(replace(runtime, tables={**runtime.tables, "bought": table}))
     seen = reader.changes("test", "bought")
     assert seen.caught_up
     broken.clear()

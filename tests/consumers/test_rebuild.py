@@ -19,6 +19,7 @@ from domain.rejected import Rejected
 from domain.values import Money
 from infra.builds import BUCKETS, Build, Poison, Slice, TakenOver, begin, presence
 from infra.database import url_of
+from infra.keys import NOBODY
 from infra.progress import progress
 from infra.read_models import ServingTables, drop, find, pause, versions
 from infra.tables import Moved
@@ -296,6 +297,35 @@ def test_a_row_that_does_not_fit_waits_at_the_same_event_live_and_rebuilt(
     assert waiting(runtime, "tight", 2) == parked
     assert len(watch.poisons) == 2
     assert all(UUID(poison.event) for poison in watch.poisons)
+
+
+def test_a_row_of_several_customers_cannot_be_built_in_parts(filled, monkeypatch):
+    """Parts are of customers: each would hold a piece of the row."""
+    one = Projection(
+        "one", 1, "How much was bought, by anybody?", lambda _: NOBODY,
+        {"bought": Column("int", 0)},
+        ignores=frozenset(EVENTS) - {PurchaseRecorded.name},
+    )  # fmt: skip
+    one.on(PurchaseRecorded)(lambda row, *_: {"bought": row["bought"] + 1})
+    monkeypatch.setitem(building.BY_NAME, "one", one)
+    monkeypatch.setattr(rebuild, "PAGE", 20)
+    tables = ServingTables(filled.pool, (one,), None)
+    tables.create()
+    with pytest.raises(Rejected) as no:
+        building.rebuild(tables, "one", means(filled, workers=3), Watch())
+    assert no.value.code == "projection.split_row"
+
+
+def test_a_version_that_is_not_there_is_refused(filled):
+    for act, code in [
+        (lambda: switching.promote(filled.tables, "churn_alerts"), "projection.nothing_built"),
+        (lambda: switching.roll_back(filled.tables, "churn_alerts"), "projection.nothing_kept"),
+        (lambda: drop(filled.tables, "churn_alerts", 7), "projection.no_version"),
+        (lambda: drop(filled.tables, "churn_alerts", 1), "projection.serves"),
+    ]:
+        with pytest.raises(Rejected) as no:
+            act()
+        assert no.value.code == code
 
 
 def test_a_poisoned_row_waits_in_the_new_version_too_and_a_worse_one_is_not_promoted(
