@@ -143,8 +143,8 @@ def test_change_feeds_that_were_past_it_see_the_row(
     broken.add(2)
     buy(runtime, (7, 1), (7, 2), (8, 10), (9, 20))
     follow(runtime, table, catch_up)
-    runtime.tables["bought"] = table
     reader = Reader(runtime)
+    reader._tables = {"bought": table}
     seen = reader.changes("test", "bought")
     assert seen.caught_up
     broken.clear()
