@@ -31,8 +31,6 @@ SELECT count(*) FROM (SELECT t::text AS row FROM read.{0} t) AS ours
 FULL JOIN (SELECT t::text AS row FROM read.{1} t) AS fresh USING (row)
 WHERE ours.row IS NULL OR fresh.row IS NULL
 """
-SHADOW = 900
-"""Added to the version of a projection that is followed from the store, to be compared with."""
 
 
 @dataclass
@@ -70,7 +68,7 @@ class Checks:
         self._versions: Counter[str] = Counter()
         self.tables = [Table(self._pool, projection, topic) for projection in (*ALL, counted)]
         self._fresh = [
-            Table(self._pool, replace(projection, version=projection.version + SHADOW))
+            Table(self._pool, replace(projection, name=f"fresh_{projection.name}"))
             for projection in ALL
         ]
         self._parts = [TopicPartition(topic, n) for n in range(runtime.settings.kafka_partitions)]
