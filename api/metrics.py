@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from consumers.measured import FOLLOWED
 from infra.progress import Progress, progress, refused
+from infra.read_models import versions
 from infra.runtime import Runtime
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -78,6 +79,18 @@ class Measured(Collector):
         for name, (told, value) in single.items():
             yield GaugeMetricFamily(name, told, value)
         yield from by_projection(now)
+        yield self._versions()
+
+    def _versions(self) -> Metric:
+        """Tell which versions of read models there are, and which of them serves."""
+        labels = ["projection", "version", "state"]
+        gauge = GaugeMetricFamily(
+            "crm_projection_info", "Versions and their states.", labels=labels
+        )
+        for name in self._runtime.tables:
+            for each in versions(self._runtime.pool, name):
+                gauge.add_metric([name, str(each.version), each.state], 1)
+        return gauge
 
 
 def by_projection(now: Progress) -> Iterator[Metric]:

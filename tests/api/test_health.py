@@ -117,6 +117,11 @@ def test_metrics_tell_what_happened(acme: Any, catch_up: Any) -> None:
     assert now['crm_projection_position{projection="customer_view"}'] == head
 
 
+def test_metrics_tell_which_version_serves(client: Any) -> None:
+    info = 'crm_projection_info{projection="customer_view",state="serving",version="1"}'
+    assert figures(client)[info] == 1
+
+
 def test_metrics_tell_what_followers_did(acme: Any, catch_up: Any) -> None:
     applied = 'crm_projection_events_processed_total{outcome="applied",projection="customer_view"}'
     batches = 'crm_projection_batch_duration_seconds_count{projection="customer_view"}'
