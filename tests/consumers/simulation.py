@@ -381,7 +381,7 @@ class Simulation:
         for partition in range(PARTITIONS):
             links = self._delivered(system.links(partition))
             if links:
-                follow_kafka.take(table, partition, Polled(links, 0))
+                follow_kafka.take(table, partition, Polled(links, 0, 0))
 
     def _delivered(self, links: list[Link]) -> list[Link]:
         """Some part of a partition: some of it a second time, some of it too early."""
@@ -452,4 +452,4 @@ class Simulation:
                     follow.apply(table, WHOLE_LOG, after, page)
             else:
                 for partition in range(PARTITIONS):
-                    follow_kafka.take(table, partition, Polled(self.system.links(partition), 0))
+                    follow_kafka.take(table, partition, Polled(self.system.links(partition), 0, 0))
