@@ -13,6 +13,7 @@ import typer
 from api import (
     cli_agreements,
     cli_compare,
+    cli_audit,
     cli_kafka,
     cli_keys,
     cli_look,
@@ -61,6 +62,7 @@ GROUPS = {
     "keys": cli_keys.keys,
     "topics": cli_kafka.topics,
     "retention": cli_retention.retention,
+    "audit": cli_audit.audit,
 }
 for command in (cli_compare.verify, cli_compare.diff, cli_compare.step):
     cli_projections.projections.command()(command)

@@ -30,9 +30,9 @@ def api(port: Port = None) -> None:
 
 
 def sequencer() -> None:
-    """Run the sequencer alone; a second one stands by."""
+    """Run the sequencer alone, and sign what it numbers; a second one stands by."""
     with opened("INFO") as runtime:
-        loop(runtime, ["sequencer"])
+        loop(runtime, ["sequencer", "audit"])
 
 
 def follow(

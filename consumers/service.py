@@ -8,6 +8,7 @@ from functools import partial
 
 import structlog
 
+from consumers.audit import audit
 from consumers.follow import follow
 from consumers.followers import keep_followed
 from consumers.sequencer import sequence
@@ -19,7 +20,7 @@ from infra.runtime import Runtime
 from infra.sequencing import Sequencing
 from infra.tables import Table
 
-ROLES = ("sequencer", "follow", "timers", "relay", "inbound", "announce")
+ROLES = ("sequencer", "follow", "timers", "audit", "relay", "inbound", "announce")
 """What a process can do besides answering; the last three need Kafka."""
 
 STOP_SECONDS = 10.0
@@ -59,6 +60,8 @@ def loops_of(
         due = DueCases(runtime.pool, "sla_clocks")  # the view: whichever version serves
         yield threading.Thread(target=watch, args=(due, runtime.ports, stop), name="timers")
         yield threading.Thread(target=settle, args=(runtime, stop), name="settling")
+    if "audit" in roles:
+        yield threading.Thread(target=audit, args=(runtime.audit, stop), name="audit")
     if runtime.settings.kafka_bootstrap_servers is not None:
         yield from kafka_loops(runtime, runtime.settings.kafka_bootstrap_servers, roles, stop)
     elif "follow" in roles:

@@ -50,11 +50,7 @@ class MasterKey:
     epoch = 1
 
     def __init__(self, path: Path) -> None:
-        if not path.exists():
-            make_key_file(path)
-        if path.stat().st_mode & 0o077:
-            raise PermissionError(f"The master key {path} can be read by others: chmod 600 it.")
-        self._cipher = AESGCM(path.read_bytes())
+        self._cipher = AESGCM(read_key_file(path))
 
     def wrap(self, secret: bytes, bound_to: bytes) -> bytes:
         """Encrypt a data key, bound to what it is for."""
@@ -66,8 +62,17 @@ class MasterKey:
         return self._cipher.decrypt(wrapped[:12], wrapped[12:], bound_to)
 
 
+def read_key_file(path: Path) -> bytes:
+    """Give 32 secret bytes that only their owner can read; they are made if they are missing."""
+    if not path.exists():
+        make_key_file(path)
+    if path.stat().st_mode & 0o077:
+        raise PermissionError(f"The key {path} can be read by others: chmod 600 it.")
+    return path.read_bytes()
+
+
 def make_key_file(path: Path) -> None:
-    """Make a master key, whole and on disk before it has its name; the first of several stays."""
+    """Make a key, whole and on disk before it has its name; the first of several stays."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:

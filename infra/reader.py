@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from domain.values import Identifier
 from infra.as_of import AsOf
+from infra.database import Pool
 from infra.keys import NOBODY
 from infra.opening import open_events, open_rows
 from infra.runtime import Runtime
@@ -141,10 +142,7 @@ class Reader:
         effective_before: datetime | None = None,
     ) -> Listing | None:
         """Tell what happened to a customer, in order; None when there is no such customer."""
-        same = self._rows(customer_view.SAME_CUSTOMER, tenant=tenant, key=id_)
-        subjects = [row["key"] for row in same]
-        if not subjects and self._store.subjects(tenant, [id_]).get(id_) == id_:
-            subjects = [id_]  # no read model knows it yet
+        subjects = self.same_customer(tenant, id_)
         if not subjects:
             return None
         arguments = {
@@ -158,6 +156,13 @@ class Reader:
         positions = [position for position, _ in events[:limit]]
         items = [{"position": p} | event for p, event in zip(positions, told, strict=True)]
         return Listing(items, str(positions[-1]) if len(events) > limit else None)
+
+    def same_customer(self, tenant: str, id_: str) -> list[str]:
+        """Give the ids that are the same customer, the one who stands for all of them first."""
+        same = self._rows(customer_view.SAME_CUSTOMER, tenant=tenant, key=id_)
+        if not same and self._store.subjects(tenant, [id_]).get(id_) == id_:
+            return [id_]  # no read model knows it yet
+        return [row["key"] for row in same]
 
     # ---- Leads, cases, alerts --------------------------------------------------------------------
 
@@ -348,6 +353,16 @@ class Reader:
 
     def _shown(self, tenant: str, rows: Sequence[Row]) -> list[Row]:
         return [shown(row) for row in open_rows(self._keyring, tenant, rows)]
+
+
+def customer_events(pool: Pool, tenant: str, subjects: Sequence[str]) -> list[tuple[int, bytes]]:
+    """Give all events about some customers, sealed as they are, with their positions."""
+    arguments = {
+        "tenant": tenant, "subjects": list(subjects), "types": [], "stream": None,
+        "recorded_before": None, "effective_before": None, "after": 0, "limit": None,
+    }  # fmt: skip
+    with pool.connection() as conn:
+        return conn.execute(customer_history.PAGE, arguments, binary=True).fetchall()
 
 
 def as_change(table: Table, row: Row) -> Row:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import structlog
 
 from commands.session import Ports
+from infra.audit import Audit
 from infra.database import Pool, migrate, pool, unsafe_settings
 from infra.event_store import PostgresEventStore
 from infra.ids import uuid7
@@ -38,6 +39,7 @@ class Runtime:
     tables: ServingTables
     refused: PostgresRefusedMessages
     ports: Ports
+    audit: Audit
 
 
 @contextmanager
@@ -64,7 +66,16 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
             tables=tables,
             refused=PostgresRefusedMessages(connections, keyring),
             ports=Ports(store, lambda: datetime.now(UTC), uuid7),
+            audit=audit_of(settings, connections),
         )
+
+
+def audit_of(settings: Settings, connections: Pool) -> Audit:
+    """Give the audit of this installation, with the witnesses of its settings."""
+    audit = Audit(connections, settings.audit_key_file, settings.witness)
+    if settings.witness_url is not None and settings.witness_key is not None:
+        audit.add_witness(settings.witness_url, settings.witness_key)
+    return audit
 
 
 @contextmanager

@@ -18,6 +18,14 @@ class Settings(BaseSettings):
     """Any PostgreSQL of version 15 or newer; none means the embedded one."""
     master_key_file: Path | None = None
     """The master key of the personal data; `master.key` in the directory by default."""
+    signing_key_file: Path | None = None
+    """The key that signs checkpoints of the log; `audit.key` in the directory by default."""
+    witness_file: Path | None = None
+    """Where checkpoints are remembered; `witness.jsonl` in the directory by default."""
+    witness_url: str | None = None
+    """A witness that speaks C2SP tlog-witness."""
+    witness_key: str | None = None
+    """What checks the signatures of that witness: NAME+ID+BASE64."""
     tenant: str = "default"
     """Whose data commands on the command line work on; over HTTP the key alone decides."""
     kafka_bootstrap_servers: str | None = None
@@ -44,3 +52,13 @@ class Settings(BaseSettings):
     def key_file(self) -> Path:
         """Give the place of the master key."""
         return self.master_key_file or self.directory / "master.key"
+
+    @property
+    def audit_key_file(self) -> Path:
+        """Give the place of the key that signs checkpoints."""
+        return self.signing_key_file or self.directory / "audit.key"
+
+    @property
+    def witness(self) -> Path:
+        """Give the place of the file witness."""
+        return self.witness_file or self.directory / "witness.jsonl"

@@ -1,0 +1,88 @@
+"""Commands for auditors: sign, verify, export."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli_common import FAILED, NOT_FOUND, USAGE, Fault, Json, Tenant, customer_id, opened
+from api.cli_look import Named
+
+if TYPE_CHECKING:
+    from infra.audit_verify import Report
+
+audit = typer.Typer(help="Prove what happened, and that nothing was altered.", no_args_is_help=True)
+
+
+@audit.command("checkpoint")
+def checkpoint() -> None:
+    """Sign the log as it is now, show it to the witnesses, and print the newest checkpoint."""
+    from infra.audit_tree import EVENTS
+
+    with opened() as runtime:
+        runtime.audit.checkpoint()
+        head = runtime.audit.trees[EVENTS].head()
+        key = runtime.audit.signer.key(EVENTS)
+    if head is None:
+        raise Fault(NOT_FOUND, "The log is empty: there is nothing to sign.")
+    typer.echo(head.note, nl=False)
+    typer.echo(f"Its signature is checked by {key}", err=True)
+
+
+@audit.command("verify")
+def verify(
+    leaves: Annotated[
+        bool, typer.Option("--leaves", help="Only the leaf hashes, not the events: faster.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Check the whole log against what was signed and witnessed."""
+    from api.output import print_json
+
+    with opened() as runtime:
+        report = runtime.audit.verify(deep=not leaves)
+    if as_json:
+        print_json(report._asdict() | {"first_bad": report.first_bad})
+    else:
+        print_report(report)
+    if report.findings:
+        place = f" The first bad position is {report.first_bad}." if report.first_bad else ""
+        raise Fault(FAILED, f"The log is not as it was signed.{place}")
+
+
+def print_report(report: "Report") -> None:
+    """Tell what was checked, and what was found."""
+    from api.output import print_line, print_table
+
+    if report.findings:
+        rows = [
+            (found.position or "–", found.upto or "–", found.sentence) for found in report.findings
+        ]
+        print_table(("position", "up to", "finding"), rows, "")
+    print_line(
+        f"{report.leaves:,} positions, {report.checkpoints:,} signed checkpoints,"
+        f" {report.witnessed:,} of them witnessed: "
+        + (f"{len(report.findings)} findings." if report.findings else "as they were signed.")
+    )
+
+
+@audit.command("export")
+def export(
+    customer: Named,
+    to: Annotated[Path, typer.Option("--to", help="A directory that does not exist yet.")],
+    tenant: Tenant = None,
+) -> None:
+    """Write a customer's history with its proofs, and the script that checks them."""
+    from infra.audit_export import export as write
+    from infra.reader import Reader
+
+    if to.exists():
+        raise Fault(USAGE, f"{to} exists already.")
+    with opened() as runtime:
+        tenant = tenant or runtime.settings.tenant
+        id_ = customer_id(runtime, tenant, customer)
+        subjects = Reader(runtime).same_customer(tenant, id_)
+        if not subjects:
+            raise Fault(NOT_FOUND, f"There is no customer {id_} of tenant {tenant}.")
+        written = write(runtime, tenant, subjects, to)
+    typer.echo(f"{written.events:,} events in {to}; `python {to}/verify.py {to}` checks them.")

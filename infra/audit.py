@@ -1,0 +1,53 @@
+"""The audit of one installation: its trees, its signing key, its witnesses."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from infra.audit_tree import EVENTS, StoredTree
+from infra.audit_verify import Report, verify
+from infra.database import Pool
+from infra.proofs import BadProof
+from infra.signing import Signer
+from infra.witness import FileWitness, HttpWitness, Witness, publish
+
+log = structlog.get_logger()
+
+
+class Audit:
+    """Signs what the logs have become, shows it to witnesses, and checks it again."""
+
+    def __init__(self, pool: Pool, signing_key: Path, witness_file: Path) -> None:
+        self._pool, self.signer = pool, Signer(signing_key)
+        self.trees = {name: StoredTree(pool, name, self.signer) for name in (EVENTS,)}
+        self.file = FileWitness(witness_file)
+        self.others: Sequence[Witness] = ()
+
+    def add_witness(self, url: str, key: str) -> None:
+        """Have somebody else remember our checkpoints, too."""
+        self.others = (*self.others, HttpWitness(url, key))
+
+    def checkpoint(self) -> bool:
+        """Sign what is new and have it witnessed; tells whether there was anything new."""
+        new = False
+        for tree in self.trees.values():
+            before = tree.head()
+            head = tree.checkpoint()
+            new = new or head != before
+            for witness in (self.file, *self.others):
+                try:
+                    publish(tree, witness)
+                except (BadProof, OSError, ValueError) as fault:
+                    log.error(  # noqa: TRY400 - the place tells nothing
+                        "audit.not_witnessed", tree=tree.name, witness=type(witness).__name__,
+                        reason=str(fault),
+                    )  # fmt: skip
+        return new
+
+    def verify(self, tree: str = EVENTS, *, deep: bool = True) -> Report:
+        """Check a log against what was signed and witnessed; reads one state of the database."""
+        key = self.signer.key(tree)
+        with self._pool.connection() as conn, conn.transaction():
+            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return verify(conn, key, self.file.checkpoints(key), tree, deep=deep)
