@@ -21,6 +21,7 @@ from api import (
     cli_projections,
     cli_refused,
     cli_retention,
+    cli_privacy,
     cli_run,
     cli_set_up,
     cli_sla,
@@ -63,6 +64,7 @@ GROUPS = {
     "topics": cli_kafka.topics,
     "retention": cli_retention.retention,
     "audit": cli_audit.audit,
+    "privacy": cli_privacy.privacy,
 }
 for command in (cli_compare.verify, cli_compare.diff, cli_compare.step):
     cli_projections.projections.command()(command)
@@ -94,12 +96,13 @@ def told(error: Exception) -> tuple[int, str]:
     from domain.rejected import Rejected
     from infra.database import DATABASE_AWAY
     from infra.embedded import EmbeddedPostgresError
+    from infra.erasure_ledger import ErasuresMissing
     from infra.runtime import UnsafeDatabase
 
     match error:
         case Rejected():
             return FAILED, f"{error.sentence} ({error.code})"
-        case UnsafeDatabase() | PermissionError():
+        case UnsafeDatabase() | ErasuresMissing() | PermissionError():
             return FAILED, str(error)
         case EmbeddedPostgresError():
             return UNREACHABLE, str(error)

@@ -66,8 +66,13 @@ def log_from(level: str) -> None:
 
 
 @contextmanager
-def opened(level: str = "WARNING", **options: object) -> Iterator["Runtime"]:
-    """Open everything that a command needs; the log tells what is at or above the level."""
+def opened(
+    level: str = "WARNING", *, erased: bool = True, **options: object
+) -> Iterator["Runtime"]:
+    """Open everything that a command needs; the log tells what is at or above the level.
+
+    A database that does not know of every erasure is opened only where `erased` is false.
+    """
     from infra.database import reach
     from infra.runtime import open_runtime
 
@@ -75,7 +80,7 @@ def opened(level: str = "WARNING", **options: object) -> Iterator["Runtime"]:
     log_from(level)
     if chosen.database_url is not None:
         reach(chosen.database_url)
-    with open_runtime(chosen) as runtime:
+    with open_runtime(chosen, erased=erased) as runtime:
         yield runtime
 
 

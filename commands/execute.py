@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from commands.draft import Draft
-from commands.ports import FACT, Answer, Busy, Request, StaleStream, Verdict, Who
+from commands.ports import FACT, Answer, Busy, Forgotten, Request, StaleStream, Verdict, Who
 from commands.session import Ports, Session
 from domain.rejected import Rejected
 
@@ -20,11 +20,15 @@ def execute(requests: Sequence[Request], who: Who, ports: Ports) -> list[Verdict
     """
     if not requests:
         return []
+    forgotten: set[str] = set()
     for attempt in range(ATTEMPTS_MAX):
-        session = Session(who, ports, requests)
+        session = Session(who, ports, requests, forgotten)
         verdicts = [decide(request, session) for request in requests]
         try:
             token = ports.store.append(session.batch)
+        except Forgotten as erased:
+            forgotten |= erased.subjects
+            continue
         except StaleStream:
             time.sleep(random.uniform(0, PAUSE_MAX_SECONDS * attempt))  # noqa: S311 - not a secret
             continue

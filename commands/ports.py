@@ -19,6 +19,14 @@ class Busy(Exception):
     """Too many others were quicker; nothing was kept, and sending again is safe."""
 
 
+class Forgotten(Exception):
+    """These customers were erased: nothing personal can be kept about them any more."""
+
+    def __init__(self, subjects: set[str]) -> None:
+        super().__init__("The customer was erased.")
+        self.subjects = subjects
+
+
 class Who(NamedTuple):
     """On whose behalf a request is made; the tenant comes from the key that was shown."""
 
@@ -115,4 +123,6 @@ class EventStore(Protocol):
         """Give the events of every agreement of a tenant, first to last."""
 
     def append(self, batch: Batch) -> int:
-        """Keep a batch and give its token. Raises `StaleStream` when a version is taken."""
+        """Keep a batch and give its token. Raises `StaleStream` when a version is taken, and
+        `Forgotten` when it holds personal data of a customer who was erased.
+        """

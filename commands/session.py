@@ -1,6 +1,6 @@
 """What a batch of requests works on: everything is read at once, and decided on in memory."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import NamedTuple
 
@@ -80,8 +80,12 @@ def folded(stream: str, history: Iterable[Recorded[Event]]) -> Stream:
 class Session:
     """What is known to a batch: what was stored, and what its requests have decided so far."""
 
-    def __init__(self, who: Who, ports: Ports, requests: Sequence[Request]) -> None:
+    def __init__(
+        self, who: Who, ports: Ports, requests: Sequence[Request], forgotten: Set[str] = frozenset()
+    ) -> None:
         self.who, self.ports, self.batch = who, ports, Batch(who.tenant)
+        self.forgotten = forgotten
+        """Customers of whom the store keeps nothing personal any more."""
         self._streams: dict[str, Stream] = {}
         self._subjects: dict[str, str] = {}
         self._owners: dict[Identifier, str | None] = {}

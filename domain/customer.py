@@ -7,8 +7,9 @@ own events and points to the one that stands for it, until an unmerge removes th
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, assert_never
 
+from domain.erasure import ERASED, CustomerErased
 from domain.events import Event
-from domain.personal import ContactText, ContentText, IdentityFields, IdentityText, Redacted
+from domain.personal import ContactText, ContentText, IdentityFields, IdentityText, known
 from domain.rejected import Rejected
 from domain.values import Id, Identifier, Label, Money
 
@@ -165,6 +166,7 @@ CustomerEvent = (
     | SatisfactionRated
     | CustomerLinked
     | CustomerUnlinked
+    | CustomerErased
 )
 
 # ---- State: only what later decisions need -------------------------------------------------------
@@ -185,6 +187,7 @@ class Customer:
     profile: dict[str, Any] = field(default_factory=dict)
     absorbed: frozenset[str] = frozenset()
     links: frozenset[tuple[str, str]] = frozenset()
+    erased: bool = False
 
 
 def evolve(customer: Customer, event: CustomerEvent) -> Customer:
@@ -218,23 +221,22 @@ def evolve(customer: Customer, event: CustomerEvent) -> Customer:
             return replace(customer, links=customer.links | {(event.other, event.relation)})
         case CustomerUnlinked():
             return replace(customer, links=customer.links - {(event.other, event.relation)})
+        case CustomerErased():
+            return replace(customer, erased=True, identifiers={}, profile={})
         case ConsentGranted() | ConsentWithdrawn() | PurchaseRecorded() | SatisfactionRated():
             return customer
     assert_never(event)
-
-
-def known(value: object) -> object:
-    """Give what can be read; a closed value is as good as unknown."""
-    return None if isinstance(value, Redacted) else value
 
 
 # ---- Decisions: asked twice, nothing new happens -------------------------------------------------
 
 
 def must_exist(customer: Customer) -> None:
-    """Refuse to work on a customer that nobody has registered."""
+    """Refuse to work on a customer that nobody has registered, or who was forgotten."""
     if not customer.exists:
         raise Rejected("customer.unknown", "There is no such customer.")
+    if customer.erased:
+        raise Rejected(*ERASED)
 
 
 def meet(
@@ -294,6 +296,7 @@ def change_stage(customer: Customer, stage: Stage) -> list[CustomerEvent]:
 
 def promote(customer: Customer, at_least: Stage) -> list[CustomerEvent]:
     """Bring the relationship to a stage, unless it is deeper already."""
+    must_exist(customer)
     if STAGES.index(customer.stage) >= STAGES.index(at_least):
         return []
     return change_stage(customer, at_least)

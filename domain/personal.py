@@ -13,6 +13,7 @@ from pydantic import BaseModel, InstanceOf
 from pydantic.json_schema import SkipJsonSchema
 
 Group = Literal["identity", "contact", "content", "payment"]
+GROUPS: tuple[Group, ...] = get_args(Group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,11 @@ class Redacted:
 
     def __str__(self) -> str:
         return f"[{self.reason}]"
+
+
+def known(value: object) -> object:
+    """Give what can be read; a closed value is as good as unknown."""
+    return None if isinstance(value, Redacted) else value
 
 
 Closed = SkipJsonSchema[InstanceOf[Redacted]]

@@ -1,7 +1,8 @@
 """Data keys: one per tenant, customer and group of personal data, wrapped by a master key.
 
-Destroying a data key forgets what was sealed under it, wherever the ciphertext lies. Keys are
-cached in the process for a minute at most.
+Destroying a data key forgets what was sealed under it, wherever the ciphertext lies; its row stays,
+and as long as it does nobody can make another key in its place. Keys are remembered in the process
+for a minute at most, and only under a lease that lets the eraser know when they are forgotten.
 """
 
 import contextlib
@@ -9,15 +10,18 @@ import hmac
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from commands.ports import Forgotten
 from infra.database import Pool
 from infra.ids import uuid7
+from infra.key_lease import KeyLease, count_up, drain
 
 CACHE_SECONDS = 60
 CACHE_MAX = 50_000
@@ -44,10 +48,24 @@ class DataKey(NamedTuple):
         return hmac.digest(self.secret, b"commit" + nonce, sha256)[:16]
 
 
+class MasterKeys(Protocol):
+    """The master keys of all epochs; their bytes never leave where they are kept."""
+
+    def make(self, epoch: int) -> None:
+        """Make the key of a new epoch."""
+
+    def wrap(self, epoch: int, secret: bytes, bound_to: bytes) -> bytes:
+        """Encrypt a data key, bound to what it is for."""
+
+    def unwrap(self, epoch: int, wrapped: bytes, bound_to: bytes) -> bytes:
+        """Decrypt a data key."""
+
+    def destroy(self, epoch: int) -> datetime | None:
+        """Destroy the key of an epoch for good; gives when, if that is not at once."""
+
+
 class MasterKey:
     """The master key of an epoch in a file that only its owner can read."""
-
-    epoch = 1
 
     def __init__(self, path: Path) -> None:
         self._cipher = AESGCM(read_key_file(path))
@@ -89,28 +107,81 @@ def make_key_file(path: Path) -> None:
     os.close(directory)
 
 
+# A key that is under a legal hold is given only to who says so.
+READ = """
+SELECT slot.*, found.* FROM unnest(%(subjects)b::uuid[], %(groups)b::text[]) AS slot (subject, grp)
+CROSS JOIN LATERAL (
+    SELECT id, epoch, wrapped FROM crm_keys.data_key
+    WHERE tenant = %(tenant)s AND subject = slot.subject AND grp = slot.grp
+      AND wrapped IS NOT NULL AND (NOT held OR %(held)s) LIMIT 1
+) AS found
+"""
+# Rotation locks the row of the epoch that it retires: nothing is wrapped by a retired one.
+MINT = """
+WITH living AS MATERIALIZED (
+    SELECT epoch FROM crm_keys.epoch WHERE epoch = %(epoch)s AND retired_at IS NULL FOR SHARE
+)
+INSERT INTO crm_keys.data_key (tenant, epoch, subject, grp, id, wrapped)
+SELECT %(tenant)s, living.epoch, made.* FROM living, unnest(
+    %(subjects)b::uuid[], %(groups)b::text[], %(ids)b::uuid[], %(wrapped)b::bytea[]) AS made
+ON CONFLICT DO NOTHING RETURNING subject, grp
+"""
+EPOCH = "SELECT max(epoch) FROM crm_keys.epoch WHERE retired_at IS NULL"
+DESTROY = """
+INSERT INTO crm_keys.data_key (tenant, subject, grp, id, epoch, wrapped, erasure)
+SELECT %(tenant)s, subject, grp, gen_random_uuid(), 0, NULL, %(erasure)s
+FROM unnest(%(subjects)s::uuid[]) AS subject CROSS JOIN unnest(%(groups)s::text[]) AS grp
+ON CONFLICT (tenant, subject, grp) DO UPDATE SET wrapped = NULL, erasure = excluded.erasure
+WHERE data_key.wrapped IS NOT NULL
+"""
+ERASURES = """
+SELECT subject, grp, erasure FROM crm_keys.data_key
+WHERE tenant = %s AND (subject, grp) IN (SELECT * FROM unnest(%s::uuid[], %s::text[]))
+  AND (erasure IS NOT NULL OR held)
+"""
+HOLD = """
+UPDATE crm_keys.data_key SET held = %s
+WHERE tenant = %s AND subject = ANY(%s::uuid[]) AND wrapped IS NOT NULL
+"""
+
+
+class Destroyed(NamedTuple):
+    """A key that is gone: its id, and the epoch whose master key had wrapped it."""
+
+    id: str
+    epoch: int
+
+
 class Keyring:
-    """Finds and makes data keys."""
+    """Finds, makes and destroys data keys. `sees_held`: also those under a legal hold."""
 
-    def __init__(self, pool: Pool, master: MasterKey) -> None:
-        self._pool, self._master = pool, master
+    def __init__(self, pool: Pool, masters: MasterKeys, *, sees_held: bool = False) -> None:
+        self._pool, self.masters, self._sees_held = pool, masters, sees_held
         self._cache: dict[tuple[str, Slot], tuple[float, DataKey]] = {}
+        self._lease = KeyLease(pool, self.forget)
+        self._epoch = 0
 
-    def find(self, tenant: str, slots: Iterable[Slot]) -> Mapping[Slot, DataKey]:
+    def find(
+        self, tenant: str, slots: Iterable[Slot], *, held: bool = False
+    ) -> Mapping[Slot, DataKey]:
         """Give the keys that exist; a slot without one is missing from the answer."""
-        wanted = {slot: self._cached(tenant, slot) for slot in slots}
+        self._lease.attend()
+        wanted = {slot: None if held else self._cached(tenant, slot) for slot in slots}
         found = {slot: key for slot, key in wanted.items() if key is not None}
         missing = wanted.keys() - found.keys()
-        return {**found, **self._read(tenant, missing)} if missing else found
+        return {**found, **self._read(tenant, missing, held=held)} if missing else found
 
     def ensure(self, tenant: str, slots: Iterable[Slot]) -> Mapping[Slot, DataKey]:
-        """Give a key for every slot, making those that do not exist yet."""
+        """Give a key for every slot, making those that do not exist yet. Raises `Forgotten`."""
         wanted = set(slots)
         found = dict(self.find(tenant, wanted))
-        if missing := wanted - found.keys():
+        while missing := wanted - found.keys():
             found.update(self._mint(tenant, missing))
-        if minted_by_others := wanted - found.keys():
-            found.update(self._read(tenant, minted_by_others))
+            if others := wanted - found.keys():
+                found.update(self._read(tenant, others, held=True))
+            if gone := self.fates(tenant, wanted - found.keys()):
+                raise Forgotten({slot.subject for slot in gone})
+            self._epoch = 0
         return found
 
     def tenant_key(self, tenant: str) -> DataKey:
@@ -122,51 +193,113 @@ class Keyring:
         """Drop the cache."""
         self._cache.clear()
 
+    def close(self) -> None:
+        """Forget all keys and give the lease back: an erasure need not wait for it."""
+        self._lease.end()
+
+    # ---- The end of keys -------------------------------------------------------------------------
+
+    def destroy(
+        self, tenant: str, subjects: Sequence[str], groups: Sequence[str], erasure: str
+    ) -> None:
+        """Destroy keys for good, and wait until no process has one of them in memory any more."""
+        arguments = {"tenant": tenant, "subjects": list(subjects), "groups": list(groups)}
+        with self._pool.connection() as conn, conn.transaction():
+            generation = count_up(conn)
+            conn.execute(DESTROY, {**arguments, "erasure": erasure})
+        self._drain(generation)
+
+    def destroyed(self, tenant: str, erasure: str) -> list[Destroyed]:
+        """Tell which keys an erasure has destroyed."""
+        query = """
+            SELECT id, epoch FROM crm_keys.data_key
+            WHERE tenant = %s AND erasure = %s AND epoch > 0 ORDER BY id
+        """
+        with self._pool.connection() as conn:
+            return [Destroyed(*row) for row in conn.execute(query, [tenant, erasure])]
+
+    def hold(self, tenant: str, subjects: Sequence[str], *, held: bool) -> None:
+        """Keep keys from all but those who work on legal holds, or give them back."""
+        with self._pool.connection() as conn, conn.transaction():
+            generation = count_up(conn)
+            conn.execute(HOLD, [held, tenant, list(subjects)])
+        self._drain(generation)
+
+    def fates(self, tenant: str, slots: Iterable[Slot]) -> dict[Slot, str | None]:
+        """Tell which keys were destroyed, by which erasure; None are under a legal hold."""
+        subjects, groups = columns_of(slots)
+        if not subjects:
+            return {}
+        with self._pool.connection() as conn:
+            rows = conn.execute(ERASURES, [tenant, subjects, groups]).fetchall()
+        return {Slot(subject, group): erasure for subject, group, erasure in rows}
+
+    def _drain(self, generation: int) -> None:
+        self._lease.end()
+        drain(self._pool, generation)
+
+    # ---- Memory and store ------------------------------------------------------------------------
+
     def _cached(self, tenant: str, slot: Slot) -> DataKey | None:
         cached, key = self._cache.get((tenant, slot), (0.0, None))
-        return key if cached > time.monotonic() - CACHE_SECONDS else None
+        fresh = cached > time.monotonic() - CACHE_SECONDS
+        return key if fresh and (slot.subject == NOBODY or self._lease.is_valid()) else None
 
-    def _read(self, tenant: str, slots: set[Slot]) -> dict[Slot, DataKey]:
-        query = """
-            SELECT slot.*, found.* FROM unnest(%b::uuid[], %b::text[]) AS slot (subject, grp)
-            CROSS JOIN LATERAL (
-                SELECT id, epoch, wrapped FROM crm_keys.data_key
-                WHERE tenant = %s AND subject = slot.subject AND grp = slot.grp LIMIT 1
-            ) AS found
-        """
-        subjects, groups = [s.subject for s in slots], [s.group for s in slots]
+    def _read(self, tenant: str, slots: set[Slot], *, held: bool = False) -> dict[Slot, DataKey]:
+        subjects, groups = columns_of(slots)
+        arguments = {"tenant": tenant, "subjects": subjects, "groups": groups}
+        generation, found = self._lease.generation, {}
         with self._pool.connection() as conn:
-            rows = conn.execute(query, [subjects, groups, tenant]).fetchall()
-        found = {}
+            rows = conn.execute(READ, {**arguments, "held": held or self._sees_held}).fetchall()
         for subject, group, key_id, epoch, wrapped in rows:
             slot = Slot(subject, group)
-            secret = self._master.unwrap(wrapped, bound_to(tenant, slot, key_id, epoch))
+            secret = self.masters.unwrap(epoch, wrapped, bound_to(tenant, slot, key_id, epoch))
             found[slot] = data_key(key_id, secret)
-        return self._remembered(tenant, found)
+        return found if held else self._remembered(tenant, found, generation)
 
     def _mint(self, tenant: str, slots: set[Slot]) -> dict[Slot, DataKey]:
-        """Make keys; those that somebody else has just made are missing from the answer."""
-        minted, rows, epoch = {}, [], self._master.epoch
+        """Make keys; those that there are, or were, already are missing from the answer."""
+        generation, epoch = self._lease.generation, self._current_epoch()
+        minted: dict[Slot, DataKey] = {}
+        ids, wrapped = [], []
         for slot in sorted(slots):
             key_id, secret = uuid7(), AESGCM.generate_key(256)
-            wrapped = self._master.wrap(secret, bound_to(tenant, slot, key_id, epoch))
+            bound = bound_to(tenant, slot, key_id, epoch)
+            wrapped.append(self.masters.wrap(epoch, secret, bound))
+            ids.append(key_id)
             minted[slot] = data_key(key_id, secret)
-            rows.append((slot.subject, slot.group, key_id, wrapped))
-        query = """
-            INSERT INTO crm_keys.data_key (tenant, epoch, subject, grp, id, wrapped)
-            SELECT %s, %s, * FROM unnest(%b::uuid[], %b::text[], %b::uuid[], %b::bytea[])
-            ON CONFLICT DO NOTHING RETURNING subject, grp
-        """
+        subjects, groups = columns_of(minted)
+        arguments = {
+            "tenant": tenant, "epoch": epoch, "subjects": subjects, "groups": groups,
+            "ids": ids, "wrapped": wrapped,
+        }  # fmt: skip
         with self._pool.connection() as conn:
-            ours = conn.execute(query, [tenant, epoch, *map(list, zip(*rows, strict=True))])
-            return self._remembered(tenant, {Slot(*row): minted[Slot(*row)] for row in ours})
+            ours = {Slot(*row): minted[Slot(*row)] for row in conn.execute(MINT, arguments)}
+        return self._remembered(tenant, ours, generation)
 
-    def _remembered(self, tenant: str, keys: dict[Slot, DataKey]) -> dict[Slot, DataKey]:
+    def _current_epoch(self) -> int:
+        if not self._epoch:
+            with self._pool.connection() as conn:
+                row = conn.execute(EPOCH).fetchone()
+            self._epoch = int(row[0]) if row else 0
+        return self._epoch
+
+    def _remembered(
+        self, tenant: str, keys: dict[Slot, DataKey], generation: int
+    ) -> dict[Slot, DataKey]:
+        """Remember keys, unless some were destroyed while these were being read."""
         if len(self._cache) > CACHE_MAX:
             self._cache.clear()
         now = time.monotonic()
-        self._cache.update({(tenant, slot): (now, key) for slot, key in keys.items()})
+        if generation == self._lease.generation:
+            self._cache.update({(tenant, slot): (now, key) for slot, key in keys.items()})
         return keys
+
+
+def columns_of(slots: Iterable[Slot]) -> tuple[list[str], list[str]]:
+    """Lay slots out as two arrays."""
+    chosen = list(slots)
+    return [slot.subject for slot in chosen], [slot.group for slot in chosen]
 
 
 def data_key(id_: str, secret: bytes) -> DataKey:

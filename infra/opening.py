@@ -4,7 +4,7 @@ All blocks of an answer are opened with one question to the keyring. What has no
 erased, and says so in place of its value.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 import orjson
@@ -12,10 +12,12 @@ import structlog
 
 from domain.catalogue import EVENTS
 from infra.envelope import BrokenSeal, Keys, unseal
-from infra.keys import DataKey, Keyring, Slot
+from infra.keys import Keyring, Slot
 from projections.projection import Row
 
 ERASED = {"redacted": "erased"}
+HELD = {"redacted": "held"}
+"""Shown in place of what a legal hold keeps from everybody but those who work on it."""
 BROKEN = {"redacted": "broken"}
 """Shown in place of what cannot be what was sealed; the log says which event it belongs to."""
 
@@ -25,9 +27,11 @@ log = structlog.get_logger()
 def open_rows(keyring: Keyring, tenant: str, rows: Sequence[Row]) -> list[Row]:
     """Show rows with their sealed values opened."""
     blocks = {block["sealed"]: block for row in rows for block in blocks_in(row)}
-    keys = keyring.find(tenant, map(slot_of, blocks.values())) if blocks else {}
+    slots = set(map(slot_of, blocks.values()))
+    keys = keyring.find(tenant, slots) if slots else {}
+    gone = keyring.fates(tenant, slots - keys.keys())
     opened = {
-        sealed: open_block(block, block["group"], sealed, keys.get(slot_of(block)))
+        sealed: open_block(block, block["group"], sealed, keys, gone)
         for sealed, block in blocks.items()
     }
     return [show(row, "", opened) for row in rows]
@@ -38,14 +42,15 @@ def open_events(keyring: Keyring, tenant: str, envelopes: Iterable[bytes]) -> li
     events = [orjson.loads(envelope) for envelope in envelopes]
     slots = {Slot(event["subject"], group) for event in events for group in event["sealed"]}
     keys = keyring.find(tenant, slots) if slots else {}
-    return [open_event(event, keys) for event in events]
+    gone = keyring.fates(tenant, slots - keys.keys())
+    return [open_event(event, keys, gone) for event in events]
 
 
-def open_event(event: Row, keys: Keys) -> Row:
+def open_event(event: Row, keys: Keys, gone: Mapping[Slot, str | None]) -> Row:
     """Show one event; a group whose key is gone shows which fields it had."""
     data = event["data"]
     for group, sealed in event["sealed"].items():
-        opened = open_block(event, group, sealed, keys.get(Slot(event["subject"], group)))
+        opened = open_block(event, group, sealed, keys, gone)
         if "redacted" in opened:
             kind = EVENTS.get(event["type"])
             personal = kind.personal.items() if kind else ()
@@ -55,10 +60,17 @@ def open_event(event: Row, keys: Keys) -> Row:
     return {name: value for name, value in event.items() if name not in ("sealed", "tenant")}
 
 
-def open_block(bound_to: Row, group: str, sealed: str, key: DataKey | None) -> Row:
+def open_block(
+    bound_to: Row, group: str, sealed: str, keys: Keys, gone: Mapping[Slot, str | None]
+) -> Row:
     """Give the fields of one block, or why they cannot be given."""
+    slot = Slot(bound_to["subject"], group)
+    key = keys.get(slot)
     if key is None:
-        return ERASED
+        certificate = gone.get(slot)
+        if certificate is None:
+            return HELD if slot in gone else ERASED
+        return ERASED | {"certificate": certificate}
     try:
         return unseal(bound_to, group, sealed, key)
     except BrokenSeal:

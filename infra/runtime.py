@@ -1,7 +1,7 @@
 """Everything a process needs, opened from its settings: embedded or production, the same code."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,10 +10,12 @@ import structlog
 from commands.session import Ports
 from infra.audit import Audit
 from infra.database import Pool, migrate, pool, unsafe_settings
+from infra.erasure_ledger import ErasureLedger
 from infra.event_store import PostgresEventStore
 from infra.ids import uuid7
-from infra.keys import Keyring, MasterKey
+from infra.keys import Keyring
 from infra.log import EmbeddedLog
+from infra.master_keys import FileMasterKeys
 from infra.read_models import ServingTables
 from infra.refused import PostgresRefusedMessages
 from infra.settings import Settings
@@ -40,19 +42,29 @@ class Runtime:
     refused: PostgresRefusedMessages
     ports: Ports
     audit: Audit
+    ledger: ErasureLedger
 
 
 @contextmanager
-def open_runtime(settings: Settings) -> Iterator[Runtime]:
-    """Start or reach the database, bring its schema up to date, and close all of it at the end."""
+def open_runtime(settings: Settings, *, erased: bool = True) -> Iterator[Runtime]:
+    """Start or reach the database, bring its schema up to date, and close all of it at the end.
+
+    A database that does not know of every erasure is refused, unless `erased` says otherwise.
+    """
     use_pinned_zones()
-    with database_url(settings) as url, pool(url) as connections:
+    ledger = ErasureLedger(settings.erasure_ledger)
+    with (
+        database_url(settings) as url,
+        pool(url) as connections,
+        closing(Keyring(connections, FileMasterKeys(settings.key_file))) as keyring,
+    ):
         with connections.connection() as conn:
             refuse_unsafe(unsafe_settings(conn), settings)
             applied = migrate(conn)
+            if erased:
+                ledger.check(conn)
         if applied:
             log.info("schema.migrated", scripts=applied)
-        keyring = Keyring(connections, MasterKey(settings.key_file))
         store = PostgresEventStore(connections, keyring)
         topic = f"{settings.kafka_prefix}.events" if settings.kafka_bootstrap_servers else None
         tables = ServingTables(connections, ALL, topic)
@@ -67,6 +79,7 @@ def open_runtime(settings: Settings) -> Iterator[Runtime]:
             refused=PostgresRefusedMessages(connections, keyring),
             ports=Ports(store, lambda: datetime.now(UTC), uuid7),
             audit=audit_of(settings, connections),
+            ledger=ledger,
         )
 
 

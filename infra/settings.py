@@ -18,6 +18,10 @@ class Settings(BaseSettings):
     """Any PostgreSQL of version 15 or newer; none means the embedded one."""
     master_key_file: Path | None = None
     """The master key of the personal data; `master.key` in the directory by default."""
+    erasure_ledger_file: Path | None = None
+    """Where erasures are written down; `erasures.jsonl` beside the master key by default."""
+    backup_days: int = 30
+    """How long a backup lives: so long after its retirement a master key is destroyed."""
     signing_key_file: Path | None = None
     """The key that signs checkpoints of the log; `audit.key` in the directory by default."""
     witness_file: Path | None = None
@@ -57,6 +61,11 @@ class Settings(BaseSettings):
     def audit_key_file(self) -> Path:
         """Give the place of the key that signs checkpoints."""
         return self.signing_key_file or self.directory / "audit.key"
+
+    @property
+    def erasure_ledger(self) -> Path:
+        """Give the place of the ledger of erasures."""
+        return self.erasure_ledger_file or self.key_file.with_name("erasures.jsonl")
 
     @property
     def witness(self) -> Path:

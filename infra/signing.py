@@ -4,6 +4,7 @@ from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from infra.keys import read_key_file
@@ -32,7 +33,19 @@ class Signer:
 
     def checkpoint(self, tree: str, size: int, root: bytes) -> str:
         """Sign that a tree has this root at this size."""
-        origin = self.origin(tree)
-        text = f"{origin}\n{size}\n{b64encode(root).decode()}\n"
+        return self.sign(tree, f"{self.origin(tree)}\n{size}\n{b64encode(root).decode()}")
+
+    def sign(self, what: str, text: str) -> str:
+        """Sign a text as a note: the text, an empty line, and who signed it."""
+        origin, text = self.origin(what), f"{text}\n"
         signature = key_id(origin, self.public) + self._key.sign(text.encode())
         return f"{text}\n— {origin} {b64encode(signature).decode()}\n"
+
+    def verify(self, what: str, signature: bytes, text: str) -> None:
+        """Check a signature of ours; raises `ValueError`."""
+        if signature[:4] != key_id(self.origin(what), self.public):
+            raise ValueError("The signature is of another key.")
+        try:
+            self._key.public_key().verify(signature[4:], text.encode())
+        except InvalidSignature:
+            raise ValueError("The signature is false.") from None

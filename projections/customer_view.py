@@ -27,6 +27,7 @@ from domain.customer import (
     StageChanged,
     TierAssigned,
 )
+from domain.erasure import CustomerErased
 from domain.events import Recorded
 from domain.interaction import InteractionRecorded
 from domain.personal import Redacted
@@ -145,6 +146,14 @@ def linked(row: Row, event: CustomerLinked, _: Recorded[Any]) -> Row:
 def unlinked(row: Row, event: CustomerUnlinked, _: Recorded[Any]) -> Row:
     ended = {"other": event.other, "relation": event.relation}
     return row | {"links": [held for held in row["links"] if held != ended]}
+
+
+@customer_view.on(CustomerErased)
+def erased(row: Row, event: CustomerErased, _: Recorded[Any]) -> Row:
+    """Keep what was known of the customer in kind, and nothing of what it was."""
+    gone = {"redacted": "erased", "certificate": event.erasure}
+    identifiers = {n: {**held, "value": gone} for n, held in row["identifiers"].items()}
+    return row | {"identifiers": identifiers, "profile": dict.fromkeys(row["profile"], gone)}
 
 
 @customer_view.on(InteractionRecorded)

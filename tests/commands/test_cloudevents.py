@@ -155,6 +155,7 @@ def test_every_event_can_be_told_but_those_that_only_another_one_brings_about():
     assert set(EVENTS) - set(BY_EVENT) == {
         "customer.absorbed.v1",
         "customer.released.v1",
+        "customer.erased.v1",
         "case.mark_reached.v1",
         "case.notification_requested.v1",
         "credit.earned.v1",

@@ -9,6 +9,7 @@ from cryptography.exceptions import InvalidTag
 
 from infra import keys as keys_module
 from infra.keys import Keyring, MasterKey, Slot, bound_to, make_key_file
+from infra.master_keys import FileMasterKeys
 
 ANN = "a0000000-0000-0000-0000-000000000000"
 BOB = "b0000000-0000-0000-0000-000000000000"
@@ -27,7 +28,7 @@ def keyring(runtime):
 
 def new_keyring(runtime):
     """Another process, which has nothing in its cache."""
-    return Keyring(runtime.pool, MasterKey(runtime.settings.key_file))
+    return Keyring(runtime.pool, FileMasterKeys(runtime.settings.key_file))
 
 
 # ---- The master key ------------------------------------------------------------------------------

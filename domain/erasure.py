@@ -1,0 +1,12 @@
+"""Forgetting a customer: what is noted of it, when the keys are destroyed already."""
+
+from domain.events import Event
+from domain.values import Id
+
+ERASED = ("customer.erased", "This customer was erased; nothing more is kept about them.")
+
+
+class CustomerErased(Event, name="customer.erased.v1"):
+    """The customer was forgotten: its keys are destroyed, as the certificate of this id tells."""
+
+    erasure: Id

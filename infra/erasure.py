@@ -1,0 +1,156 @@
+"""Erasing a customer: asked by one person, approved by another, certified at the end.
+
+The keys die first, everywhere; then what else could lead to the person is removed and searched for.
+Every step can be repeated: an erasure that was interrupted goes on where it was.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import orjson
+import structlog
+
+from commands.execute import execute
+from commands.ports import Request, Who
+from commands.privacy import EraseCustomer
+from domain.personal import GROUPS
+from domain.rejected import Rejected
+from infra.approvals import Approvals, Asked
+from infra.audit_tree import EVENTS
+from infra.erasure_ledger import Entry
+from infra.ids import uuid7
+from infra.reader import Reader
+from infra.runtime import Runtime
+from infra.traces import discard_refused, remove, scan, words_of
+
+BEGIN = """
+INSERT INTO crm.erasure (id, tenant, subjects, state)
+VALUES (%(id)s, %(tenant)s, %(subjects)s, %(state)s)
+ON CONFLICT (id) DO UPDATE SET state = excluded.state WHERE erasure.state <> 'done'
+"""
+HELD = "SELECT subject FROM crm.hold WHERE tenant = %s AND subject = ANY(%s::uuid[])"
+EPOCHS = """
+SELECT epoch, dies_at, destroyed_at FROM crm_keys.epoch WHERE epoch = ANY(%s) ORDER BY epoch
+"""
+CHECKPOINTS = "SELECT projection, version, position FROM crm.checkpoint WHERE partition = -1"
+
+log = structlog.get_logger()
+
+
+class Erasure(NamedTuple):
+    """What became of a request to erase: `held`, or `done` with its certificate."""
+
+    id: str
+    state: str
+    certificate: str | None
+
+
+def ask(runtime: Runtime, who: Who, customer: str, reason: str) -> Asked:
+    """Ask that a customer, and all who are merged into it, be erased. Raises `Rejected`."""
+    subjects = Reader(runtime).same_customer(who.tenant, customer)
+    if not subjects:
+        raise Rejected("customer.unknown", "There is no such customer.")
+    what = {"customer": customer, "subjects": subjects, "groups": GROUPS, "reason": reason}
+    return Approvals(runtime.pool).ask(who, "erasure", what)
+
+
+def erase(runtime: Runtime, tenant: str, id_: str) -> Erasure:
+    """Carry an approved erasure out, or note that a legal hold keeps it. Raises `Rejected`."""
+    known = find(runtime, tenant, id_)
+    if known is not None and known.state == "done":
+        return known
+    asked = Approvals(runtime.pool).approved(tenant, id_, "erasure")
+    subjects = list(asked.what["subjects"])
+    held = under_hold(runtime, tenant, subjects)
+    if held:
+        begin(runtime, tenant, id_, subjects, "held")
+        runtime.keyring.hold(tenant, subjects, held=True)
+        log.info("erasure.held", erasure=id_, customers=len(held))
+        return Erasure(id_, "held", None)
+    begin(runtime, tenant, id_, subjects, "begun")
+    runtime.ledger.add(Entry(tenant, subject, id_) for subject in subjects)
+    certificate = destroy(runtime, tenant, id_, subjects, asked)
+    Approvals(runtime.pool).done(tenant, id_)
+    return Erasure(id_, "done", certificate)
+
+
+def destroy(
+    runtime: Runtime, tenant: str, id_: str, subjects: Sequence[str], asked: Asked | None
+) -> str:
+    """Destroy the keys, remove the traces, search, certify. Raises `Rejected`.
+
+    What quotes the customers goes first: without the keys nobody knows what to search for.
+    """
+    words = sorted(words_of(runtime, tenant, subjects))
+    refused = discard_refused(runtime, tenant, [*words, *subjects])
+    runtime.keyring.destroy(tenant, subjects, GROUPS, id_)
+    who = Who(tenant, f"erasure:{id_}")
+    for subject in subjects:
+        command = EraseCustomer(customer=subject, erasure=id_)
+        execute([Request(command, uuid7())], who, runtime.ports)
+    removed = remove(runtime, tenant, subjects)
+    searched = scan(runtime, tenant, subjects, words)
+    if searched.found:
+        raise Rejected("erasure.incomplete", f"Something is left in {', '.join(searched.found)}.")
+    runtime.audit.checkpoint()
+    told: dict[str, Any] = {
+        "erasure": id_, "tenant": tenant, "subjects": subjects, "groups": GROUPS,
+        "asked_by": asked and asked.asked_by, "approved_by": asked and asked.approved_by,
+        "request": asked and asked.digest, "done_at": runtime.ports.now(),
+        "keys": [key._asdict() for key in runtime.keyring.destroyed(tenant, id_)],
+        "removed": removed._asdict() | {"refused_messages": refused},
+        "scan": searched._asdict(),
+    }  # fmt: skip
+    certificate = certified(runtime, told)
+    query = "UPDATE crm.erasure SET state = 'done', certificate = %s WHERE id = %s"
+    with runtime.pool.connection() as conn:
+        conn.execute(query, [certificate, id_])
+    log.info("erasure.done", erasure=id_, keys=len(told["keys"]))
+    return certificate
+
+
+def certified(runtime: Runtime, told: dict[str, Any]) -> str:
+    """Sign what was done, with the tree as it is now and the epochs that could still open it."""
+    epochs = sorted({key["epoch"] for key in told["keys"]})
+    with runtime.pool.connection() as conn:
+        rows = conn.execute(EPOCHS, [epochs]).fetchall()
+        checkpoints = conn.execute(CHECKPOINTS).fetchall()
+    head = runtime.audit.trees[EVENTS].head()
+    told |= {
+        "epochs": [{"epoch": e, "dies_at": dies, "destroyed_at": at} for e, dies, at in rows],
+        "read_models": {f"{name}_v{version}": at for name, version, at in checkpoints},
+        "checkpoint": head.note if head else None,
+    }
+    text = orjson.dumps(told, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2).decode()
+    return runtime.audit.signer.sign("certificate", text)
+
+
+def find(runtime: Runtime, tenant: str, id_: str) -> Erasure | None:
+    """Give what is known of an erasure."""
+    query = "SELECT id, state, certificate FROM crm.erasure WHERE tenant = %s AND id = %s"
+    with runtime.pool.connection() as conn:
+        row = conn.execute(query, [tenant, id_]).fetchone()
+    return Erasure(*row) if row else None
+
+
+def begin(runtime: Runtime, tenant: str, id_: str, subjects: Sequence[str], state: str) -> None:
+    """Note that an erasure has begun, or waits for a hold to end."""
+    arguments = {"id": id_, "tenant": tenant, "subjects": list(subjects), "state": state}
+    with runtime.pool.connection() as conn:
+        conn.execute(BEGIN, arguments)
+
+
+def under_hold(runtime: Runtime, tenant: str, subjects: Sequence[str]) -> list[str]:
+    """Tell which customers are under a legal hold."""
+    with runtime.pool.connection() as conn:
+        return [subject for (subject,) in conn.execute(HELD, [tenant, list(subjects)])]
+
+
+def reapply(runtime: Runtime) -> int:
+    """Erase again whom a restored database has brought back; gives how many customers."""
+    with runtime.pool.connection() as conn:
+        missing = runtime.ledger.missing(conn)
+    for entry in missing:
+        begin(runtime, entry.tenant, entry.erasure, [entry.subject], "begun")
+        destroy(runtime, entry.tenant, entry.erasure, [entry.subject], None)
+    return len(missing)
