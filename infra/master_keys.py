@@ -1,10 +1,41 @@
-"""Where master keys are kept: in files of this machine, by default."""
+"""Where master keys are kept: in files of this machine, unless a key service is named."""
 
 import os
 from datetime import datetime
 from pathlib import Path
 
-from infra.keys import MasterKey
+from infra.aws_kms import AwsMasterKeys, Credentials
+from infra.keys import MasterKey, MasterKeys
+from infra.vault import VaultMasterKeys
+
+
+class UnknownKeyService(Exception):
+    """The setting names no place for master keys that we know."""
+
+
+def master_keys(where: str, file: Path) -> MasterKeys:
+    """Give the master keys: `file`, `vault:URL#MOUNT/PREFIX`, or `aws-kms:REGION/PREFIX`.
+
+    Credentials are in the environment, under the names that those services have given them.
+    """
+    kind, _, place = where.partition(":")
+    match kind:
+        case "file":
+            return FileMasterKeys(file)
+        case "vault":
+            address, _, path = place.rpartition("#")
+            mount, _, prefix = path.rpartition("/")
+            return VaultMasterKeys(address, mount, prefix, os.environ["VAULT_TOKEN"])
+        case "aws-kms":
+            region, _, prefix = place.partition("/")
+            shown = Credentials(
+                os.environ["AWS_ACCESS_KEY_ID"],
+                os.environ["AWS_SECRET_ACCESS_KEY"],
+                os.environ.get("AWS_SESSION_TOKEN", ""),
+            )
+            endpoint = os.environ.get("AWS_ENDPOINT_URL_KMS")
+            return AwsMasterKeys(region, prefix, shown, endpoint)
+    raise UnknownKeyService(f"CRM_MASTER_KEYS: {kind!r} is none of file, vault, aws-kms.")
 
 
 class LostEpoch(Exception):

@@ -17,6 +17,7 @@ from infra.keys import Keyring
 from infra.log import EmbeddedLog
 from infra.master_keys import FileMasterKeys
 from infra.read_models import ServingTables
+from infra.master_keys import master_keys
 from infra.refused import PostgresRefusedMessages
 from infra.settings import Settings
 from infra.zones import use_pinned_zones
@@ -56,13 +57,17 @@ def open_runtime(settings: Settings, *, erased: bool = True) -> Iterator[Runtime
     with (
         database_url(settings) as url,
         pool(url) as connections,
-        closing(Keyring(connections, FileMasterKeys(settings.key_file))) as keyring,
+        closing(
+            Keyring(connections, master_keys(settings.master_keys, settings.key_file))
+        ) as keyring,
     ):
         with connections.connection() as conn:
             refuse_unsafe(unsafe_settings(conn), settings)
             applied = migrate(conn)
             if erased:
                 ledger.check(conn)
+        if "0002_keys.sql" in applied:
+            keyring.masters.make(1)
         if applied:
             log.info("schema.migrated", scripts=applied)
         store = PostgresEventStore(connections, keyring)

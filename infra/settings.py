@@ -18,6 +18,8 @@ class Settings(BaseSettings):
     """Any PostgreSQL of version 15 or newer; none means the embedded one."""
     master_key_file: Path | None = None
     """The master key of the personal data; `master.key` in the directory by default."""
+    master_keys: str = "file"
+    """Where master keys are kept: `file`, `vault:URL#MOUNT/PREFIX`, `aws-kms:REGION/PREFIX`."""
     erasure_ledger_file: Path | None = None
     """Where erasures are written down; `erasures.jsonl` beside the master key by default."""
     backup_days: int = 30

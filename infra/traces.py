@@ -25,6 +25,7 @@ FINGERPRINTS = """
 UPDATE crm.command SET fingerprint = '\\x00' WHERE tenant = %(tenant)s AND commandid IN (
     SELECT (convert_from(envelope, 'UTF8')::json ->> 'commandid')::uuid FROM crm.event
     WHERE tenant = %(tenant)s AND subject = ANY(%(subjects)s::uuid[])
+      AND NOT type LIKE 'interaction.%%' -- facts have no record: their stream is what absorbs them
 )
 """
 TABLES = """
