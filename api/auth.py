@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.problems import Problem
 from commands.catalogue import ALL
 from commands.ports import Who
+from infra.access import looking
 from infra.api_keys import ApiKeys, Role
 
 OPEN = frozenset({"/livez", "/readyz", "/metrics", "/docs", "/openapi.json"})
@@ -22,6 +23,7 @@ MAY: dict[Role, frozenset[Role]] = {
 
 FOR_OPERATORS = frozenset(command.name for command in ALL if not command.by_channels)
 """The commands that no channel may ask for."""
+PURPOSE_MAX = 120
 
 
 class Caller(NamedTuple):
@@ -66,6 +68,9 @@ class Gate:
                     f"This key is for the role {caller.role}; this needs {required}.",
                 )
             scope.setdefault("state", {})["caller"] = caller
+            with looking(caller.who.authid, header(scope, b"x-purpose")[:PURPOSE_MAX]):
+                await self._app(scope, receive, send)
+            return
         await self._app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller:
@@ -84,8 +89,13 @@ class Gate:
 
 def bearer(scope: Scope) -> str:
     """Take the key out of the Authorization header."""
+    scheme, _, key = header(scope, b"authorization").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
+
+
+def header(scope: Scope, wanted: bytes) -> str:
+    """Give the first header of a name; nothing in it can steer a terminal."""
     for name, value in scope["headers"]:
-        if name == b"authorization":
-            scheme, _, key = value.decode("latin-1").partition(" ")
-            return key.strip() if scheme.lower() == "bearer" else ""
+        if name == wanted:
+            return "".join(c for c in value.decode("latin-1") if c.isprintable())
     return ""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli_common import FAILED, NOT_FOUND, USAGE, Fault, Json, Tenant, customer_id, opened
+from api.cli_common import FAILED, NOT_FOUND, USAGE, Fault, Json, Limit, Tenant, customer_id, opened
 from api.cli_look import Named
 
 if TYPE_CHECKING:
@@ -40,17 +40,21 @@ def verify(
     from api.output import print_json
 
     with opened() as runtime:
-        report = runtime.audit.verify(deep=not leaves)
+        reports = {
+            tree: runtime.audit.verify(tree, deep=not leaves) for tree in runtime.audit.trees
+        }
     if as_json:
-        print_json(report._asdict() | {"first_bad": report.first_bad})
-    else:
-        print_report(report)
-    if report.findings:
-        place = f" The first bad position is {report.first_bad}." if report.first_bad else ""
-        raise Fault(FAILED, f"The log is not as it was signed.{place}")
+        print_json({t: r._asdict() | {"first_bad": r.first_bad} for t, r in reports.items()})
+    for tree, report in reports.items():
+        if not as_json:
+            print_report(tree, report)
+    bad = {tree: report.first_bad for tree, report in reports.items() if report.findings}
+    if bad:
+        places = [f" The first bad position of {t} is {n}." for t, n in bad.items() if n]
+        raise Fault(FAILED, f"The log is not as it was signed.{''.join(places)}")
 
 
-def print_report(report: "Report") -> None:
+def print_report(tree: str, report: "Report") -> None:
     """Tell what was checked, and what was found."""
     from api.output import print_line, print_table
 
@@ -60,7 +64,7 @@ def print_report(report: "Report") -> None:
         ]
         print_table(("position", "up to", "finding"), rows, "")
     print_line(
-        f"{report.leaves:,} positions, {report.checkpoints:,} signed checkpoints,"
+        f"{tree}: {report.leaves:,} positions, {report.checkpoints:,} signed checkpoints,"
         f" {report.witnessed:,} of them witnessed: "
         + (f"{len(report.findings)} findings." if report.findings else "as they were signed.")
     )
@@ -86,3 +90,30 @@ def export(
             raise Fault(NOT_FOUND, f"There is no customer {id_} of tenant {tenant}.")
         written = write(runtime, tenant, subjects, to)
     typer.echo(f"{written.events:,} events in {to}; `python {to}/verify.py {to}` checks them.")
+
+
+@audit.command("looks")
+def looks(
+    customer: Named,
+    staff: Annotated[
+        bool, typer.Option("--staff", help="Say who looked; the customer need not know.")
+    ] = False,
+    limit: Limit = 100,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Tell when and why somebody looked at a customer's personal data; the newest first."""
+    from api.output import print_json, print_table
+    from infra.reader import Reader
+
+    with opened() as runtime:
+        tenant = tenant or runtime.settings.tenant
+        id_ = customer_id(runtime, tenant, customer)
+        subjects = Reader(runtime).same_customer(tenant, id_) or [id_]
+        found = runtime.keyring.access.looks(tenant, subjects, limit)
+    shown = [look if staff else look._replace(who="–") for look in found]
+    if as_json:
+        print_json(shown)
+    else:
+        columns = ("position", "at (UTC)", "who", "purpose", "groups", "rows")
+        print_table(columns, shown, "Nobody has looked.")

@@ -73,6 +73,7 @@ def opened(
 
     A database that does not know of every erasure is opened only where `erased` is false.
     """
+    from infra.access import looking
     from infra.database import reach
     from infra.runtime import open_runtime
 
@@ -80,7 +81,7 @@ def opened(
     log_from(level)
     if chosen.database_url is not None:
         reach(chosen.database_url)
-    with open_runtime(chosen, erased=erased) as runtime:
+    with open_runtime(chosen, erased=erased) as runtime, looking(operator(), chosen.purpose):
         yield runtime
 
 

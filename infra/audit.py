@@ -5,9 +5,9 @@ from pathlib import Path
 
 import structlog
 
-from infra.audit_tree import EVENTS, StoredTree
+from infra.audit_tree import ACCESS, EVENTS, StoredTree
 from infra.audit_verify import Report, verify
-from infra.database import Pool
+from infra.database import Conn, Pool
 from infra.proofs import BadProof
 from infra.signing import Signer
 from infra.witness import FileWitness, HttpWitness, Witness, publish
@@ -20,7 +20,7 @@ class Audit:
 
     def __init__(self, pool: Pool, signing_key: Path, witness_file: Path) -> None:
         self._pool, self.signer = pool, Signer(signing_key)
-        self.trees = {name: StoredTree(pool, name, self.signer) for name in (EVENTS,)}
+        self.trees = {name: StoredTree(pool, name, self.signer) for name in (EVENTS, ACCESS)}
         self.file = FileWitness(witness_file)
         self.others: Sequence[Witness] = ()
 
@@ -47,7 +47,11 @@ class Audit:
 
     def verify(self, tree: str = EVENTS, *, deep: bool = True) -> Report:
         """Check a log against what was signed and witnessed; reads one state of the database."""
-        key = self.signer.key(tree)
         with self._pool.connection() as conn, conn.transaction():
             conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return verify(conn, key, self.file.checkpoints(key), tree, deep=deep)
+            return self.verify_on(conn, tree, deep=deep)
+
+    def verify_on(self, conn: Conn, tree: str, *, deep: bool = True) -> Report:
+        """Check a log as a connection sees it."""
+        key = self.signer.key(tree)
+        return verify(conn, key, self.file.checkpoints(key), tree, deep=deep)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+from infra.access import number
 from infra.database import Conn, Pool
 from infra.merkle import (
     HASH,
@@ -80,6 +81,8 @@ class StoredTree:
         """Take in a part of the log; tells whether there may be more."""
         with self._pool.connection() as conn, conn.transaction():
             conn.execute("SELECT pg_advisory_xact_lock(hashtext('crm.tile ' || %s))", [self.name])
+            if self.name == ACCESS:
+                number(conn)
             size = tree_size(conn, self.name)
             found = conn.execute(LEAVES[self.name], [size, LEAVES_AT_ONCE], binary=True).fetchall()
             if found:

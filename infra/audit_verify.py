@@ -42,6 +42,14 @@ SELECT count(*) FROM crm.event e
 WHERE NOT EXISTS (SELECT FROM crm.log l WHERE l.seq = e.seq)
   AND NOT EXISTS (SELECT FROM crm.pending p WHERE p.seq = e.seq)
 """
+WRONG_LOOKS = """
+SELECT l.position FROM crm.access_log l LEFT JOIN crm.access a USING (seq)
+WHERE sha256('\\x00'::bytea || a.entry) IS DISTINCT FROM l.leaf
+   OR (convert_from(a.entry, 'UTF8')::json ->> 'tenant') <> a.tenant
+   OR (SELECT array_agg(s::uuid) FROM json_array_elements_text(
+           convert_from(a.entry, 'UTF8')::json -> 'subjects') AS s) <> a.subjects
+ORDER BY 1
+"""
 COPIES = ("tenant", "stream", "version", "type", "subject")
 
 
@@ -144,8 +152,9 @@ def verify(
     findings += wrong_roots([*signed.values(), *seen.values()], roots, head)
     if tree_size(conn, tree) > head:
         findings.append(at(head + 1, "The tree has leaves that are not in the log any more."))
-    if deep and tree == EVENTS:
-        findings += islice(wrong_events(conn, head), FINDINGS_MAX)
+    if deep:
+        wrong = wrong_events(conn, head) if tree == EVENTS else wrong_looks(conn)
+        findings += islice(wrong, FINDINGS_MAX)
     findings.sort()
     return Report(head, len(signed), len(seen), findings[:FINDINGS_MAX])
 
@@ -252,6 +261,12 @@ def wrong_events(conn: Conn, head: int) -> Iterator[Finding]:
     stray = conn.execute(STRAY).fetchone()
     if stray and stray[0]:
         yield at(0, f"{stray[0]} events are in the store that never came into the log.")
+
+
+def wrong_looks(conn: Conn) -> Iterator[Finding]:
+    """Compare every entry of the access log with its leaf."""
+    for (position,) in conn.execute(WRONG_LOOKS):
+        yield at(position, "The entry is gone, or is not the one that was recorded.")
 
 
 def fault_of(leaf: bytes, row: Sequence[Any]) -> str | None:

@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from commands.ports import Forgotten
+from infra.access import AccessLog
 from infra.database import Pool
 from infra.ids import uuid7
 from infra.key_lease import KeyLease, count_up, drain
@@ -159,6 +160,8 @@ class Keyring:
         self._pool, self.masters, self._sees_held = pool, masters, sees_held
         self._cache: dict[tuple[str, Slot], tuple[float, DataKey]] = {}
         self._lease = KeyLease(pool, self.forget)
+        self.access = AccessLog(pool)
+        """Where whoever opens something for somebody notes it."""
         self._epoch = 0
 
     def find(

@@ -1,7 +1,7 @@
 """Opens sealed personal data for whoever may read it: in rows of read models, and in events.
 
-All blocks of an answer are opened with one question to the keyring. What has no key any more is
-erased, and says so in place of its value.
+All blocks of an answer are opened with one question to the keyring, and the look is noted first.
+What has no key any more is erased, and says so in place of its value.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +29,7 @@ def open_rows(keyring: Keyring, tenant: str, rows: Sequence[Row]) -> list[Row]:
     blocks = {block["sealed"]: block for row in rows for block in blocks_in(row)}
     slots = set(map(slot_of, blocks.values()))
     keys = keyring.find(tenant, slots) if slots else {}
+    keyring.access.note(tenant, keys, len(rows))
     gone = keyring.fates(tenant, slots - keys.keys())
     opened = {
         sealed: open_block(block, block["group"], sealed, keys, gone)
@@ -42,6 +43,7 @@ def open_events(keyring: Keyring, tenant: str, envelopes: Iterable[bytes]) -> li
     events = [orjson.loads(envelope) for envelope in envelopes]
     slots = {Slot(event["subject"], group) for event in events for group in event["sealed"]}
     keys = keyring.find(tenant, slots) if slots else {}
+    keyring.access.note(tenant, keys, len(events))
     gone = keyring.fates(tenant, slots - keys.keys())
     return [open_event(event, keys, gone) for event in events]
 

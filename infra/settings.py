@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     """What checks the signatures of that witness: NAME+ID+BASE64."""
     tenant: str = "default"
     """Whose data commands on the command line work on; over HTTP the key alone decides."""
+    purpose: str = "not stated"
+    """Why the command line looks at personal data; it is noted with every look."""
     kafka_bootstrap_servers: str | None = None
     """Any Kafka of version 4 or newer; none means that followers read the log from the database."""
     kafka_prefix: str = "crm"

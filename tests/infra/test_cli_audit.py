@@ -51,7 +51,7 @@ def test_a_log_is_signed_verified_exported_and_found_out(crm, ann, runtime, tmp_
         conn.execute("UPDATE crm.event SET envelope = envelope || ' ' WHERE version = 2")
     code, out, err = crm("audit", "verify")
     assert code == FAILED
-    assert "first bad position is 2" in err
+    assert "first bad position of events is 2" in err
     assert crm("audit", "verify", "--leaves")[0] == 0  # the leaves alone do not tell
     assert crm("audit", "verify", "--json")[1].count('"sentence"') == 1
 

@@ -1,0 +1,110 @@
+"""The access log: every look at personal data is noted before it is answered.
+
+Who looks and why is said once where a request comes in and holds for all that is done for it. What
+was opened is noted where it is opened, so that no question can be asked beside the log.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from infra.database import Conn, Pool
+
+NOTE = """
+WITH noted AS (
+    INSERT INTO crm.access (tenant, subjects, entry) VALUES (%s, %b::uuid[], %b) RETURNING seq
+)
+INSERT INTO crm.access_pending SELECT seq FROM noted
+"""
+NUMBER = """
+WITH taken AS (
+    DELETE FROM crm.access_pending
+    WHERE seq = ANY(ARRAY(SELECT seq FROM crm.access_pending ORDER BY seq LIMIT %s))
+    RETURNING seq
+), last AS (
+    SELECT coalesce(max(position), 0) AS position FROM crm.access_log
+)
+INSERT INTO crm.access_log (position, seq, leaf)
+SELECT last.position + row_number() OVER (ORDER BY seq), seq, sha256('\\x00'::bytea || entry)
+FROM last, taken JOIN crm.access USING (seq)
+"""
+LOOKS = """
+SELECT l.position, a.entry FROM crm.access a LEFT JOIN crm.access_log l USING (seq)
+WHERE a.tenant = %s AND a.subjects && %s::uuid[] ORDER BY a.seq DESC LIMIT %s
+"""
+AT_ONCE = 10_000
+
+
+class Looker(NamedTuple):
+    """On whose behalf something is looked at, and why."""
+
+    who: str
+    purpose: str = "not stated"
+
+
+SYSTEM = Looker("system")
+LOOKER: ContextVar[Looker] = ContextVar("looker", default=SYSTEM)
+
+
+@contextmanager
+def looking(who: str, purpose: str) -> Iterator[None]:
+    """Say who looks and why, for as long as the block lasts."""
+    before = LOOKER.set(Looker(who, purpose or "not stated"))
+    try:
+        yield
+    finally:
+        LOOKER.reset(before)
+
+
+class Look(NamedTuple):
+    """A look at somebody's personal data; `position` is None until it is numbered."""
+
+    position: int | None
+    at: datetime
+    who: str
+    purpose: str
+    groups: list[str]
+    rows: int
+
+
+class AccessLog:
+    """Notes looks, and tells a person of those at them."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def note(self, tenant: str, opened: Iterable[tuple[str, str]], rows: int) -> None:
+        """Note that groups of personal data of some customers are about to be shown."""
+        pairs = set(opened)
+        if not pairs:
+            return
+        looker, subjects = LOOKER.get(), sorted({subject for subject, _ in pairs})
+        entry: dict[str, Any] = {
+            "at": datetime.now(UTC), "tenant": tenant, "who": looker.who,
+            "purpose": looker.purpose, "subjects": subjects, "rows": rows,
+            "groups": sorted({group for _, group in pairs}),
+        }  # fmt: skip
+        with self._pool.connection() as conn:
+            conn.execute(NOTE, [tenant, subjects, orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)])
+
+    def looks(self, tenant: str, subjects: list[str], limit: int) -> list[Look]:
+        """Tell who looked at a customer, when and why; the newest first."""
+        with self._pool.connection() as conn:
+            rows = conn.execute(LOOKS, [tenant, subjects, limit], binary=True).fetchall()
+        return [look_of(position, orjson.loads(entry)) for position, entry in rows]
+
+
+def look_of(position: int | None, entry: dict[str, Any]) -> Look:
+    """Read an entry."""
+    at = datetime.fromisoformat(entry["at"])
+    return Look(position, at, entry["who"], entry["purpose"], entry["groups"], entry["rows"])
+
+
+def number(conn: Conn) -> None:
+    """Give positions to the looks that have none, in a transaction that holds their tree's lock."""
+    while conn.execute(NUMBER, [AT_ONCE]).rowcount == AT_ONCE:
+        pass
