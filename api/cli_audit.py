@@ -5,11 +5,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli_common import FAILED, NOT_FOUND, USAGE, Fault, Json, Limit, Tenant, customer_id, opened
+from api.cli_common import (
+    FAILED,
+    NOT_FOUND,
+    USAGE,
+    Fault,
+    Json,
+    Limit,
+    Tenant,
+    customer_id,
+    instant,
+    opened,
+)
 from api.cli_look import Named
 
 if TYPE_CHECKING:
     from infra.audit_verify import Report
+    from infra.replay import Difference, Replay, Section
 
 audit = typer.Typer(help="Prove what happened, and that nothing was altered.", no_args_is_help=True)
 
@@ -117,3 +129,69 @@ def looks(
     else:
         columns = ("position", "at (UTC)", "who", "purpose", "groups", "rows")
         print_table(columns, shown, "Nobody has looked.")
+
+
+@audit.command("replay")
+def replay(
+    customer: Named,
+    *,
+    known: Annotated[
+        str | None, typer.Option("--as-known-at", metavar="INSTANT", help="What was known then.")
+    ] = None,
+    effective: Annotated[
+        str | None,
+        typer.Option("--as-effective-at", metavar="INSTANT", help="What had happened by then."),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="INSTANT", help="Tell what changed from then to this."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page instead.")
+    ] = None,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Show a customer as it was, what that came from, and what has changed since."""
+    from api.output import print_json
+    from infra.reader import Reader
+    from infra.replay import differences
+    from infra.replay import replay as as_of
+
+    if known is None and effective is None:
+        raise Fault(USAGE, "Name an instant: --as-known-at, --as-effective-at, or both.")
+    at, of, end = instant(known), instant(effective), instant(until)
+    with opened() as runtime:
+        tenant = tenant or runtime.settings.tenant
+        reader, id_ = Reader(runtime), customer_id(runtime, tenant, customer)
+        then = as_of(reader, tenant, id_, at, of)
+        later = as_of(reader, tenant, id_, at and end, None if at else end) if end else None
+    if then.customer is None and later is None:
+        raise Fault(NOT_FOUND, f"Nothing was known of customer {customer} then.")
+    changed = differences(then.customer, later.customer) if later else []
+    if as_json:
+        print_json(then._asdict() | {"differences": changed})
+    else:
+        show_replay(f"{customer} as of {known or effective}", then, changed, html)
+
+
+def show_replay(title: str, then: "Replay", changed: "list[Difference]", html: Path | None) -> None:
+    """Print the state, its events and what changed; or write them as a page."""
+    from api.output import print_line, print_table
+    from infra.replay import flat, page
+
+    columns = ("position", "happened (UTC)", "learned (UTC)", "event", "by", "command")
+    names = ("position", "time", "recordedtime", "type", "authid", "commandid")
+    events = [[event[name] for name in names] for event in then.events]
+    sections: list[Section] = [
+        ("State", ("what", "value"), list(flat("", then.customer or {}))),
+        ("Known from", columns, events),
+        ("Changed since", ("what", "then", "later"), changed),
+    ]
+    if html is not None:
+        html.write_text(page(title, sections), "utf-8")
+        return
+    for heading, heads, rows in sections:
+        print_line(heading, style="bold")
+        print_table(heads, rows, "Nothing.")
+        print_line("")

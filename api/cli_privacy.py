@@ -1,5 +1,6 @@
 """Commands for the data protection officer: erase, hold, and the life of master keys."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -174,6 +175,33 @@ def reapply() -> None:
     with opened(erased=False) as runtime:
         count = again(runtime)
     typer.echo(f"{count:,} customers were erased again.")
+
+
+@privacy.command("access")
+def access(
+    customer: Named,
+    to: Annotated[Path, typer.Option("--to", help="A directory that does not exist yet.")],
+    tenant: Tenant = None,
+) -> None:
+    """Write all that is known of a customer, for the customer: readable and portable."""
+    from infra.access_bundle import write_bundle
+    from infra.holds import customers
+
+    if to.exists():
+        raise Fault(USAGE, f"{to} exists already.")
+    with opened() as runtime:
+        who = who_of(runtime, tenant)
+        subjects = customers(runtime, who.tenant, customer_id(runtime, who.tenant, customer))
+        count = write_bundle(runtime, who.tenant, subjects, to, who.authid)
+    typer.echo(f"{count:,} events in {to}; {to}/index.html is for reading.")
+
+
+@privacy.command("record")
+def record() -> None:
+    """Print the record of processing, made from what this version does."""
+    from infra.record_of_processing import record as made
+
+    typer.echo(made(), nl=False)
 
 
 def who_of(runtime: "Runtime", tenant: str | None) -> "Who":

@@ -1,5 +1,7 @@
 """The auditor's commands: what they answer, and with which exit code."""
 
+import getpass
+import json
 import logging
 import sys
 
@@ -7,7 +9,7 @@ import pytest
 import structlog
 
 from api import cli
-from api.cli_common import FAILED, NOT_FOUND, USAGE
+from api.cli_common import FAILED, NOT_FOUND, USAGE, operator
 from commands.command import ByEmail
 from commands.customers import RegisterCustomer
 from infra.proofs import check, read_checkpoint
@@ -64,3 +66,47 @@ def test_what_cannot_be_exported_says_so(crm, ann, tmp_path):
 def test_an_empty_log_has_no_checkpoint(crm):
     assert crm("audit", "checkpoint")[0] == NOT_FOUND
     assert crm("audit", "verify")[0] == 0
+
+
+def test_a_customer_is_replayed_and_what_changed_is_told(crm, ann, runtime, tmp_path):
+    asked = ("audit", "replay", ann, "--as-known-at", "2026-01-31T12:00:01Z")
+    code, out, _ = crm(*asked)
+    assert (code, "profile.full_name" in out, "customer.registered.v1" in out) == (0, True, True)
+    code, out, _ = crm(*asked[:-1], "2026-01-30", "--until", "2026-02-01", "--json")
+    told = json.loads(out)
+    assert (told["customer"], told["events"]) == (None, [])
+    assert {"what": "profile.full_name", "before": None, "after": "Ann"} in told["differences"]
+    assert crm(*asked, "--html", tmp_path / "ann.html")[0] == 0
+    assert "<td>Ann" in (tmp_path / "ann.html").read_text()
+    assert crm(*asked[:-1], "2026-01-30")[0] == NOT_FOUND
+    assert crm("audit", "replay", ann)[0] == USAGE
+    code, out, _ = crm("audit", "looks", ann, "--staff", "--json")
+    assert {look["who"] for look in json.loads(out)} == {operator()}
+
+
+def test_an_erasure_by_two_people_on_the_command_line(crm, ann, monkeypatch, tmp_path):
+    assert crm("privacy", "access", ann, "--to", tmp_path / "ann")[0] == 0
+    assert "Ann" in (tmp_path / "ann" / "index.html").read_text()
+    assert "customer.profile_changed.v1" in crm("privacy", "record")[1]
+    asked = json.loads(crm("privacy", "erase", ann, "--reason", "asked", "--json")[1])
+    approve = ("privacy", "approve", asked["id"], "--digest", asked["digest"])
+    code, _, err = crm(*approve)
+    assert (code, "request.same_person" in err) == (FAILED, True)
+    assert crm("privacy", "certificate", asked["id"])[0] == NOT_FOUND
+    monkeypatch.setattr(getpass, "getuser", lambda: "somebody-else")
+    code, out, _ = crm(*approve)
+    assert (code, out.startswith("Erased;")) == (0, True)
+    assert '"approved_by": "cli:somebody-else"' in crm("privacy", "certificate", asked["id"])[1]
+    assert json.loads(crm("privacy", "requests", "--json")[1])[0]["done_at"]
+    assert crm("privacy", "resume", asked["id"])[0] == 0
+    assert crm("show", "customer", ann)[0] == NOT_FOUND
+
+
+def test_master_keys_are_changed_on_the_command_line(crm, ann):
+    assert "wrapped anew" in crm("privacy", "rotate")[1]
+    assert [epoch["epoch"] for epoch in json.loads(crm("privacy", "epochs", "--json")[1])] == [1, 2]
+    code, _, err = crm("privacy", "destroy", "1")
+    assert (code, "epoch.in_backups" in err) == (FAILED, True)
+    assert crm("privacy", "hold", ann, "--reason", "lawsuit")[0] == 0
+    assert crm("privacy", "release", ann, "--reason", "over")[0] == 0
+    assert crm("privacy", "reapply")[1].startswith("0 customers")
