@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli_common import (
+    FAILED,
     NOT_FOUND,
     USAGE,
     Fault,
@@ -13,6 +14,7 @@ from api.cli_common import (
     Limit,
     Tenant,
     customer_id,
+    instant,
     is_id,
     opened,
     operator,
@@ -194,6 +196,61 @@ def access(
         subjects = customers(runtime, who.tenant, customer_id(runtime, who.tenant, customer))
         count = write_bundle(runtime, who.tenant, subjects, to, who.authid)
     typer.echo(f"{count:,} events in {to}; {to}/index.html is for reading.")
+
+
+@privacy.command("consent")
+def consent(
+    customer: Named,
+    purpose: Annotated[str, typer.Option("--purpose", help="What for.")],
+    channel: Annotated[str, typer.Option("--channel", help="Over which channel.")],
+    *,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="INSTANT", help="Then, instead of now.")
+    ] = None,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Tell whether a customer consents; ends with 1 if not, so that nothing is sent."""
+    from api.output import print_fields, print_json
+    from infra.consents import consent as asked
+    from infra.reader import Reader
+
+    moment = instant(at)
+    with opened() as runtime:
+        tenant = tenant or runtime.settings.tenant
+        id_ = customer_id(runtime, tenant, customer)
+        said = asked(Reader(runtime), tenant, id_, purpose, channel, at=moment)
+    if as_json:
+        print_json(said)
+    else:
+        print_fields(said._asdict().items())
+    if not said.granted:
+        raise Fault(FAILED, f"{customer} does not agree to {purpose} over {channel}.")
+
+
+@privacy.command("exposed")
+def exposed(
+    since: Annotated[str, typer.Option("--from", metavar="INSTANT", help="From then on.")],
+    until: Annotated[str, typer.Option("--to", metavar="INSTANT", help="Before this.")],
+    who: Annotated[
+        str | None,
+        typer.Option("--who", help="To key:ID or cli:NAME alone, as `looks --staff` shows it."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell whose data was shown to a key or account that leaked, between two instants."""
+    from api.output import print_json, print_table
+    from infra.breach import exposed as shown
+
+    first, last = instant(since), instant(until)
+    if first is None or last is None:
+        raise Fault(USAGE, "Name both instants.")
+    with opened() as runtime:
+        found = shown(runtime.pool, who, first, last)
+    if as_json:
+        print_json(found)
+    else:
+        print_table(("tenant", "customer", "groups"), found, "Nothing was shown.")
 
 
 @privacy.command("record")

@@ -33,6 +33,7 @@ from domain.customer import (
     StageChanged,
     TierAssigned,
 )
+from domain.erasure import CustomerErased
 from domain.events import Recorded
 from domain.interaction import InteractionRecorded
 from domain.segment import SegmentAssigned
@@ -55,6 +56,7 @@ HANDLED = {
     ProfileChanged.name, SegmentAssigned.name,
     ConsentGranted.name, ConsentWithdrawn.name, CustomerMerged.name, CustomerUnmerged.name,
     PurchaseRecorded.name, SatisfactionRated.name, CustomerLinked.name, CustomerUnlinked.name,
+    CustomerErased.name,
 }  # fmt: skip
 
 customer_features = Projection(
@@ -108,6 +110,11 @@ def stage_changed(row: Row, event: StageChanged, _: Recorded[Any]) -> Row:
 @customer_features.on(TierAssigned)
 def tier_assigned(row: Row, event: TierAssigned, _: Recorded[Any]) -> Row:
     return row | {"tier": event.tier}
+
+
+@customer_features.on(CustomerErased)
+def erased(_row: Row, _event: CustomerErased, _: Recorded[Any]) -> None:
+    """Nobody is scored any more after having been forgotten."""
 
 
 @customer_features.on(SegmentAssigned)
