@@ -45,7 +45,7 @@ def needed(method: str, path: str) -> Role:
         return "operate"
     if path.startswith(("/v1/events", "/v1/commands/")):
         return "publish"
-    if path.startswith("/v1/refused") or method not in ("GET", "HEAD"):
+    if path.startswith(("/v1/refused", "/v1/privacy/")) or method not in ("GET", "HEAD"):
         return "operate"
     return "read"
 

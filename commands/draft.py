@@ -13,7 +13,7 @@ from domain.case import Case
 from domain.churn_alert import ChurnAlerts
 from domain.credit import Ledger
 from domain.customer import Customer, CustomerRegistered, IdentifierAdded, IdentifierRemoved
-from domain.erasure import ERASED
+from domain.erasure import erased
 from domain.events import Event, Recorded
 from domain.interaction import InteractionRecorded
 from domain.lead import Lead, Pipeline
@@ -188,7 +188,7 @@ class Draft:
 
     def _happened(self, stream: str, subject: str, event: Event) -> None:
         if subject in self.session.forgotten and event.personal:
-            raise Rejected(*ERASED)
+            raise erased()
         before = self._stream(stream)
         self.streams[stream] = after(stream, before, event)
         if isinstance(event, (IdentifierAdded, IdentifierRemoved)):

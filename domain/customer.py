@@ -7,7 +7,7 @@ own events and points to the one that stands for it, until an unmerge removes th
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, assert_never
 
-from domain.erasure import ERASED, CustomerErased
+from domain.erasure import CustomerErased, erased
 from domain.events import Event
 from domain.personal import ContactText, ContentText, IdentityFields, IdentityText, known
 from domain.rejected import Rejected
@@ -236,7 +236,7 @@ def must_exist(customer: Customer) -> None:
     if not customer.exists:
         raise Rejected("customer.unknown", "There is no such customer.")
     if customer.erased:
-        raise Rejected(*ERASED)
+        raise erased()
 
 
 def meet(

@@ -240,6 +240,19 @@ def test_an_erasure_that_is_asked_twice_has_one_certificate(runtime, world):
     assert erase(runtime, "acme", done.id) == done == find(runtime, "acme", done.id)
 
 
+def test_there_is_no_certificate_while_anything_is_left(runtime, world):
+    asked = ask(runtime, ALICE, world.ann, "she asked")
+    Approvals(runtime.pool).approve(BOB, asked.id, asked.digest)
+    leak = "UPDATE read.customer_view SET registered_over = %s WHERE key = %s"
+    with runtime.pool.connection() as conn:
+        conn.execute(leak, [f"said to be {NAME.upper()}", world.ann])
+    with pytest.raises(Rejected, match="customer_view") as no:
+        erase(runtime, "acme", asked.id)
+    assert no.value.code == "erasure.incomplete"
+    assert find(runtime, "acme", asked.id) == (asked.id, "begun", None)
+    assert not runtime.keyring.find("acme", [Slot(world.ann, "identity")])  # gone all the same
+
+
 # ---- Four eyes -----------------------------------------------------------------------------------
 
 

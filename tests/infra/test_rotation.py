@@ -30,6 +30,12 @@ def ann(runtime, catch_up):
     return runtime.store.owners("acme", [ANN.identifier()])[ANN.identifier()]
 
 
+def refused(act, *arguments):
+    with pytest.raises(Rejected) as no:
+        act(*arguments)
+    return no.value.code
+
+
 def name_of(runtime, id_):
     runtime.keyring.forget()
     return Reader(runtime).customer("acme", id_)["profile"]["full_name"]
@@ -53,8 +59,7 @@ def test_living_keys_go_into_the_new_epoch_and_the_old_one_can_die(runtime, ann)
     assert rotation_of(runtime).rotate() == before > 0
     assert (epochs(runtime)[1].keys, epochs(runtime)[2].keys) == (0, before)
     assert name_of(runtime, ann) == "Ann Canary"
-    with pytest.raises(Rejected, match="Backups may need"):
-        rotation_of(runtime).ask_destroy(ALICE, 1)
+    assert refused(rotation_of(runtime).ask_destroy, ALICE, 1) == "epoch.in_backups"
     let_backups_die(runtime)
     assert "destroyed" in agreed(runtime, rotation_of(runtime).ask_destroy(ALICE, 1))
     assert not runtime.settings.key_file.exists()
@@ -63,13 +68,11 @@ def test_living_keys_go_into_the_new_epoch_and_the_old_one_can_die(runtime, ann)
     assert again.ensure("acme", [Slot(uuid7(), "content")])
     again.close()
     assert epochs(runtime)[2].keys == before + 1
-    with pytest.raises(Rejected, match="destroyed"):
-        rotation_of(runtime).ask_destroy(ALICE, 1)
+    assert refused(rotation_of(runtime).ask_destroy, ALICE, 1) == "epoch.unknown"
 
 
 def test_an_epoch_in_use_is_not_destroyed(runtime, ann):
-    with pytest.raises(Rejected, match="rotate"):
-        rotation_of(runtime).ask_destroy(ALICE, 1)
+    assert refused(rotation_of(runtime).ask_destroy, ALICE, 1) == "epoch.in_use"
 
 
 def test_a_restored_backup_of_the_keys_opens_nothing_once_its_epoch_is_gone(runtime, ann, tmp_path):
@@ -128,8 +131,8 @@ def test_a_held_customer_is_erased_when_the_hold_ends(runtime, ann, catch_up):
     assert holder.find("acme", [Slot(ann, "identity")])
     holder.close()
     release = ask_release(runtime, ALICE, ann, "over")
-    with pytest.raises(Rejected, match="cannot approve"):
-        Approvals(runtime.pool).approve(ALICE, release.id, release.digest)
+    approve = Approvals(runtime.pool).approve
+    assert refused(approve, ALICE, release.id, release.digest) == "request.same_person"
     assert "1 erasures" in agreed(runtime, release)
     assert erase(runtime, "acme", asked.id).state == "done"
     catch_up()
@@ -137,6 +140,5 @@ def test_a_held_customer_is_erased_when_the_hold_ends(runtime, ann, catch_up):
 
 
 def test_there_is_no_hold_to_release_where_there_is_none(runtime, ann):
-    with pytest.raises(Rejected, match="no hold"):
-        ask_release(runtime, ALICE, ann, "over")
+    assert refused(ask_release, runtime, ALICE, ann, "over") == "hold.unknown"
     assert epochs(runtime)[1].made_at < datetime.now(UTC)
