@@ -12,14 +12,14 @@ import typer
 
 from api import (
     cli_agreements,
-    cli_compare,
     cli_audit,
+    cli_compare,
     cli_kafka,
     cli_keys,
     cli_look,
     cli_parked,
-    cli_projections,
     cli_privacy,
+    cli_projections,
     cli_refused,
     cli_retention,
     cli_run,

@@ -15,9 +15,8 @@ from infra.event_store import PostgresEventStore
 from infra.ids import uuid7
 from infra.keys import Keyring
 from infra.log import EmbeddedLog
-from infra.master_keys import FileMasterKeys
-from infra.read_models import ServingTables
 from infra.master_keys import master_keys
+from infra.read_models import ServingTables
 from infra.refused import PostgresRefusedMessages
 from infra.settings import Settings
 from infra.zones import use_pinned_zones
