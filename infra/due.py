@@ -24,7 +24,7 @@ class DueCase(NamedTuple):
     tenant: str
     case: str
     events: int
-    facts: list[list[str]]
+    facts: list[str]
     since: datetime
 
 

@@ -35,21 +35,22 @@ from projections.projection import Column, Projection, Row, by_stream
 # ---- From facts to clocks ------------------------------------------------------------------------
 
 
-def service(facts: list[list[str]], terms: Terms | None = None) -> Service:
+def service(facts: list[str], terms: Terms | None = None) -> Service:
     """Let the clocks of a case run over what happened, in order of happening.
 
     What is said to have happened before the opening happened at the opening. Other `terms` than the
     agreed ones answer what would have been.
     """
-    opened_at = datetime.fromisoformat(facts[0][0])
+    told = [fact.split(" ", 2) for fact in facts]
+    opened_at = datetime.fromisoformat(told[0][0])
     read = [
-        Fact(max(datetime.fromisoformat(at), opened_at), kind, value) for at, kind, value in facts
+        Fact(max(datetime.fromisoformat(at), opened_at), kind, value) for at, kind, value in told
     ]
     ordered = sorted(
         read, key=lambda fact: (fact.at, fact.at == opened_at and fact.kind != "matched")
     )
     if terms is None:
-        return serve((f, terms_of(f.value) if f.kind == "matched" else None) for f in ordered)
+        return serve([(f, terms_of(f.value) if f.kind == "matched" else None) for f in ordered])
     asked = [fact for fact in ordered if fact.kind != "matched"]
     return serve(
         [(asked[0], None), (Fact(opened_at, "matched"), terms), *((f, None) for f in asked[1:])]
@@ -121,7 +122,7 @@ def told(served: Service, clock: Clock) -> Row:
 
 sla_clocks = Projection(
     name="sla_clocks",
-    version=2,
+    version=3,
     question="Which cases are answered and resolved in time, and which are about to miss a target?",
     key=by_stream,
     columns={
@@ -167,31 +168,38 @@ sla_clocks = Projection(
 # ---- From events to facts ------------------------------------------------------------------------
 
 
-def noted(row: Row, recorded: Recorded[Any], value: str = "", kind: str = "") -> Row:
-    """Keep what happened and when."""
-    kind = kind or recorded.type.split(".")[1]
-    fact = [recorded.time.isoformat(), kind, value]
-    return row | {"facts": [*row["facts"], fact], "events": recorded.version}
+# ---- From events to facts ------------------------------------------------------------------------
+
+
+def noted(row: Row, recorded: Recorded[Any], value: str = "", **changes: object) -> Row:
+    """Keep what happened and when, and what it changes in the row."""
+    kind = FACTS[recorded.type]
+    fact = f"{recorded.time.isoformat()} {kind} {value}"
+    return {**row, **changes, "facts": [*row["facts"], fact], "events": recorded.version}
+
+
+FACTS = {name: name.split(".")[1].removeprefix("agreement_") for name in names("case.")}
+"""What clocks call an event: `case.customer_wrote.v1` is `customer_wrote`."""
 
 
 @sla_clocks.on(CaseOpened)
 def opened(row: Row, event: CaseOpened, recorded: Recorded[Any]) -> Row:
-    return noted(row, recorded, event.priority) | {
-        "customer": event.customer,
-        "channel": event.channel,
-        "category": event.category,
-        "priority": event.priority,
-        "opened_at": recorded.time,
-    }
+    return noted(
+        row,
+        recorded,
+        event.priority,
+        customer=event.customer,
+        channel=event.channel,
+        category=event.category,
+        priority=event.priority,
+        opened_at=recorded.time,
+    )
 
 
 @sla_clocks.on(AgreementMatched)
 def matched(row: Row, event: AgreementMatched, recorded: Recorded[Any]) -> Row:
-    return noted(row, recorded, event.terms.written, "matched") | {
-        "agreement": event.agreement,
-        "agreement_version": event.version,
-        "tier": event.tier,
-    }
+    under = {"agreement": event.agreement, "agreement_version": event.version, "tier": event.tier}
+    return noted(row, recorded, event.terms.written, **under)
 
 
 @sla_clocks.on(MarkReached)
@@ -206,63 +214,61 @@ def notification_requested(row: Row, _: NotificationRequested, recorded: Recorde
 
 @sla_clocks.on(CaseCategorised)
 def categorised(row: Row, event: CaseCategorised, recorded: Recorded[Any]) -> Row:
-    return noted(row, recorded, event.category) | {"category": event.category}
+    return noted(row, recorded, event.category, category=event.category)
 
 
 @sla_clocks.on(CasePriorityChanged)
 def priority_changed(row: Row, event: CasePriorityChanged, recorded: Recorded[Any]) -> Row:
-    return noted(row, recorded, event.priority) | {"priority": event.priority}
+    return noted(row, recorded, event.priority, priority=event.priority)
 
 
 @sla_clocks.on(CaseAssigned)
 def assigned(row: Row, event: CaseAssigned, recorded: Recorded[Any]) -> Row:
-    to = {"agent": event.agent, "team": event.team}
-    return noted(row, recorded, event.team or event.agent) | to
+    return noted(row, recorded, event.team or event.agent, agent=event.agent, team=event.team)
 
 
 @sla_clocks.on(CustomerWrote)
 def customer_wrote(row: Row, _event: CustomerWrote, recorded: Recorded[Any]) -> Row:
-    return noted(row, recorded) | {"messages": row["messages"] + 1}
+    return noted(row, recorded, messages=row["messages"] + 1)
 
 
 @sla_clocks.on(AgentAnswered)
 def agent_answered(row: Row, _event: AgentAnswered, recorded: Recorded[Any]) -> Row:
     first = min(row["first_answer_at"] or recorded.time, recorded.time)
-    return noted(row, recorded) | {"answers": row["answers"] + 1, "first_answer_at": first}
+    return noted(row, recorded, answers=row["answers"] + 1, first_answer_at=first)
 
 
 @sla_clocks.on(CaseWaiting)
 def waiting(row: Row, event: CaseWaiting, recorded: Recorded[Any]) -> Row:
-    waits = {"status": "waiting", "waiting_for": event.waiting_for}
-    return noted(row, recorded, event.waiting_for) | waits
+    whom = event.waiting_for
+    return noted(row, recorded, whom, status="waiting", waiting_for=whom)
 
 
 @sla_clocks.on(CaseResumed)
 def resumed(row: Row, _event: CaseResumed, recorded: Recorded[Any]) -> Row:
-    return noted(row, recorded) | {"status": "open", "waiting_for": None}
+    return noted(row, recorded, status="open", waiting_for=None)
 
 
 @sla_clocks.on(CaseEscalated)
 def escalated(row: Row, event: CaseEscalated, recorded: Recorded[Any]) -> Row:
-    return noted(row, recorded, str(event.level)) | {"level": event.level}
+    return noted(row, recorded, str(event.level), level=event.level)
 
 
 @sla_clocks.on(CaseResolved)
 def resolved(row: Row, _event: CaseResolved, recorded: Recorded[Any]) -> Row:
     done = {"status": "resolved", "resolved_at": recorded.time, "waiting_for": None}
-    return noted(row, recorded) | done
+    return noted(row, recorded, **done)
 
 
 @sla_clocks.on(CaseReopened)
 def reopened(row: Row, _event: CaseReopened, recorded: Recorded[Any]) -> Row:
     again = {"status": "open", "resolved_at": None, "closed_at": None}
-    return noted(row, recorded) | again | {"reopened": row["reopened"] + 1}
+    return noted(row, recorded, **again, reopened=row["reopened"] + 1)
 
 
 @sla_clocks.on(CaseClosed)
 def closed(row: Row, _event: CaseClosed, recorded: Recorded[Any]) -> Row:
-    done = {"status": "closed", "closed_at": recorded.time, "waiting_for": None}
-    return noted(row, recorded) | done
+    return noted(row, recorded, status="closed", closed_at=recorded.time, waiting_for=None)
 
 
 @sla_clocks.on(CaseLinked)
