@@ -24,7 +24,7 @@ class DueCase(NamedTuple):
     tenant: str
     case: str
     events: int
-    facts: list[str]
+    facts: list[list[str]]
     since: datetime
 
 

@@ -5,6 +5,7 @@ One row per case: what happened to it as far as clocks care, and the clocks that
 follows from event times alone; `at` only decides what is still running.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -35,16 +36,19 @@ from projections.projection import Column, Projection, Row, by_stream
 # ---- From facts to clocks ------------------------------------------------------------------------
 
 
-def service(facts: list[str], terms: Terms | None = None) -> Service:
+Told = Sequence[str]
+"""What happened as a row keeps it: when, what, and with which value."""
+
+
+def service(facts: Sequence[Told], terms: Terms | None = None) -> Service:
     """Let the clocks of a case run over what happened, in order of happening.
 
     What is said to have happened before the opening happened at the opening. Other `terms` than the
     agreed ones answer what would have been.
     """
-    told = [fact.split(" ", 2) for fact in facts]
-    opened_at = datetime.fromisoformat(told[0][0])
+    opened_at = datetime.fromisoformat(facts[0][0])
     read = [
-        Fact(max(datetime.fromisoformat(at), opened_at), kind, value) for at, kind, value in told
+        Fact(max(datetime.fromisoformat(at), opened_at), kind, value) for at, kind, value in facts
     ]
     ordered = sorted(
         read, key=lambda fact: (fact.at, fact.at == opened_at and fact.kind != "matched")
@@ -173,8 +177,7 @@ sla_clocks = Projection(
 
 def noted(row: Row, recorded: Recorded[Any], value: str = "", **changes: object) -> Row:
     """Keep what happened and when, and what it changes in the row."""
-    kind = FACTS[recorded.type]
-    fact = f"{recorded.time.isoformat()} {kind} {value}"
+    fact = (recorded.time.isoformat(), FACTS[recorded.type], value)
     return {**row, **changes, "facts": [*row["facts"], fact], "events": recorded.version}
 
 

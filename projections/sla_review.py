@@ -36,7 +36,7 @@ def verdict(served: Service, clock: Clock, at: datetime) -> str:
 
 
 def what_if(
-    histories: Iterable[list[str]], terms: Terms, at: datetime
+    histories: Iterable[list[list[str]]], terms: Terms, at: datetime
 ) -> dict[str, dict[str, int]]:
     """Count, per clock, what past cases would have come to under other terms."""
     counts: dict[str, dict[str, int]] = {}
