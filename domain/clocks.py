@@ -316,20 +316,8 @@ def marks(service: Service, clock: Clock) -> list[tuple[str, timedelta]]:
     rule = service.terms.rules.get(clock.name)
     if rule is None or clock.target is None:
         return []
-    if not rule.warnings and rule.critical_percent is None:
-        return [("breached", clock.target)]
-    period = clock.target - clock.grace
-    limits = [("breached", period)]
-    for warning in rule.warnings:
-        if warning.percent is not None:
-            limits.append((f"warned:{warning.percent}%", period * warning.percent / 100))
-        elif warning.after is not None and warning.after < period:
-            limits.append((f"warned:{warning.after}", warning.after))
-    if rule.critical_percent is not None:
-        limits.append(("critical", period * rule.critical_percent / 100))
-    return sorted(
-        ((mark, clock.grace + limit) for mark, limit in limits), key=lambda limit: limit[1]
-    )
+    limits = rule.limits(clock.target - clock.grace)
+    return [(mark, clock.grace + limit) for mark, limit in limits]
 
 
 # ---- What will be due ----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import json
 import marshal
 from datetime import timedelta
 from functools import cached_property, lru_cache
+from operator import itemgetter
 from typing import Annotated, Literal, get_args
 
 from pydantic import (
@@ -166,6 +167,18 @@ class ClockRule(Model):
     def moves(self) -> Triggers:
         """What moves the clock."""
         return self.triggers or BUILT_IN[self.clock]
+
+    def limits(self, period: timedelta) -> list[tuple[str, timedelta]]:
+        """Give the marks of a period and the working time that leads beyond each, least first."""
+        found = [("breached", period)]
+        for warning in self.warnings:
+            if warning.percent is not None:
+                found.append((f"warned:{warning.percent}%", period * warning.percent / 100))
+            elif warning.after is not None and warning.after < period:
+                found.append((f"warned:{warning.after}", warning.after))
+        if self.critical_percent is not None:
+            found.append(("critical", period * self.critical_percent / 100))
+        return sorted(found, key=itemgetter(1))
 
 
 Moving = tuple[tuple[ClockRule, frozenset[Verb]], ...]

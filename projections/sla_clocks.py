@@ -16,6 +16,7 @@ from domain.case import (
     CaseCategorised,
     CaseClosed,
     CaseEscalated,
+    CaseHandedOver,
     CaseLinked,
     CaseOpened,
     CasePriorityChanged,
@@ -181,7 +182,10 @@ def noted(row: Row, recorded: Recorded[Any], value: str = "", **changes: object)
     return {**row, **changes, "facts": [*row["facts"], fact], "events": recorded.version}
 
 
-FACTS = {name: name.split(".")[1].removeprefix("agreement_") for name in names("case.")}
+FACTS = {name: name.split(".")[1] for name in names("case.")} | {
+    AgreementMatched.name: "matched",
+    CaseHandedOver.name: "assigned",
+}
 """What clocks call an event: `case.customer_wrote.v1` is `customer_wrote`."""
 
 
@@ -230,6 +234,11 @@ def assigned(row: Row, event: CaseAssigned, recorded: Recorded[Any]) -> Row:
     return noted(row, recorded, event.team or event.agent, agent=event.agent, team=event.team)
 
 
+@sla_clocks.on(CaseHandedOver)
+def handed_over(row: Row, event: CaseHandedOver, recorded: Recorded[Any]) -> Row:
+    return noted(row, recorded, event.team, agent=None, team=event.team)
+
+
 @sla_clocks.on(CustomerWrote)
 def customer_wrote(row: Row, _event: CustomerWrote, recorded: Recorded[Any]) -> Row:
     return noted(row, recorded, messages=row["messages"] + 1)
@@ -259,14 +268,13 @@ def escalated(row: Row, event: CaseEscalated, recorded: Recorded[Any]) -> Row:
 
 @sla_clocks.on(CaseResolved)
 def resolved(row: Row, _event: CaseResolved, recorded: Recorded[Any]) -> Row:
-    done = {"status": "resolved", "resolved_at": recorded.time, "waiting_for": None}
-    return noted(row, recorded, **done)
+    return noted(row, recorded, status="resolved", resolved_at=recorded.time, waiting_for=None)
 
 
 @sla_clocks.on(CaseReopened)
 def reopened(row: Row, _event: CaseReopened, recorded: Recorded[Any]) -> Row:
-    again = {"status": "open", "resolved_at": None, "closed_at": None}
-    return noted(row, recorded, **again, reopened=row["reopened"] + 1)
+    times = row["reopened"] + 1
+    return noted(row, recorded, status="open", resolved_at=None, closed_at=None, reopened=times)
 
 
 @sla_clocks.on(CaseClosed)
