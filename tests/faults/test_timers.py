@@ -40,8 +40,8 @@ def timers(runtime: Runtime, count: int) -> Iterator[list[subprocess.Popen[bytes
         for process in processes:
             process.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGTERM)
-        ended = [process.wait(20) for process in processes]
-    assert ended == [0] * count
+        ended = [process.wait(60) for process in processes]
+    assert ended == [0] * len(processes)
 
 
 def timer(runtime: Runtime) -> subprocess.Popen[bytes]:
@@ -100,7 +100,8 @@ def test_timers_that_are_killed_in_turn_while_cases_come_lose_nothing(runtime: R
             killed = alive.pop(0)
             killed.kill()
             assert killed.wait(20) == -signal.SIGKILL, "it was at work until then"
-            alive.append(timer(runtime))
+            if turn == 0:
+                alive.append(timer(runtime))  # it alone is left when the second one is killed
         wait_until_fired(runtime, 2 * CASES)
     assert_each_fired_once(runtime, 2 * CASES)
     assert min(kept - due for _, due, _, kept in fired(runtime)) > timedelta(0)
@@ -131,7 +132,7 @@ def test_a_timer_whose_clock_jumps_a_day_to_and_fro_fires_nothing_early_and_lose
 
 def wait_until_fired(runtime: Runtime, count: int) -> list[str]:
     """Wait for so many marks, and then for whatever would fire twice; give those seen too early."""
-    early, deadline = set[str](), time.monotonic() + 20
+    early, deadline = set[str](), time.monotonic() + 60
     while len(found := fired(runtime)) < count and time.monotonic() < deadline:
         early |= {stream for stream, due, *_ in found if due > datetime.now(UTC)}
         time.sleep(0.1)
