@@ -162,7 +162,8 @@ def template(story: tuple[Event, ...]) -> list[bytes]:
 
 
 def recorded(event: Event, stream: str, version: int) -> Recorded[Event]:
-    at = START + timedelta(hours=version)
+    # A case is matched when it is opened; everything else happens an hour apart.
+    at = START + timedelta(hours=1 if isinstance(event, AgreementMatched) else version)
     return Recorded(
         event, stream, "bench", stream, version, event.name, CUSTOMER,
         at, at, "bench", stream, stream, "", {},

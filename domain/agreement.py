@@ -75,6 +75,7 @@ class Escalation(Model):
     level: Annotated[int, Field(ge=1, le=9)] | None = None
     agent: Label | None = None
     team: Label | None = None
+    """Without an agent the case waits in the team for somebody to take it."""
     priority: Priority | None = None
     notify: tuple[Label, ...] = ()
 

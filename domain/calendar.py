@@ -120,6 +120,8 @@ class Calendar(BaseModel):
         if self._always:
             return end - start
         opening = self._opening_around(start, end)
+        if end <= opening.open_until(start):
+            return end - start
         return opening.before(end) - opening.before(start)
 
     def after(self, start: datetime, work: timedelta) -> datetime:
@@ -133,6 +135,8 @@ class Calendar(BaseModel):
         if self._always:
             return start + work
         opening = self._opening_around(start, start + work)
+        if start + work < opening.open_until(start):
+            return start + work
         while (found := opening.when(opening.before(start) + work)) is None:
             opening = self._further(opening, start)
         return found
@@ -227,6 +231,11 @@ class Opening(NamedTuple):
             sure_from=datetime(first, 1, 3, tzinfo=UTC),
             sure_until=datetime(last, 12, 29, tzinfo=UTC),
         )
+
+    def open_until(self, at: datetime) -> datetime:
+        """Give when it closes again; when it is closed at the instant, nothing that is later."""
+        number = bisect_right(self.opens, at) - 1
+        return self.closes[number] if number >= 0 else at
 
     def before(self, at: datetime) -> timedelta:
         """Give the working time from the beginning to an instant."""

@@ -45,6 +45,12 @@ class CaseAssigned(Event, name="case.assigned.v1"):
     team: Label | None = None
 
 
+class CaseHandedOver(Event, name="case.handed_over.v1"):
+    """A team is responsible for the case now, and nobody in it has taken it yet."""
+
+    team: Label
+
+
 class CustomerWrote(Event, name="case.customer_wrote.v1"):
     """The customer told us something about the case."""
 
@@ -131,6 +137,7 @@ CaseEvent = (
     | CaseCategorised
     | CasePriorityChanged
     | CaseAssigned
+    | CaseHandedOver
     | CustomerWrote
     | AgentAnswered
     | CaseWaiting
@@ -158,7 +165,8 @@ class Case:
     channel: str = ""
     category: str = ""
     priority: Priority = "normal"
-    assigned: tuple[str, str | None] | None = None
+    assigned: tuple[str | None, str | None] | None = None
+    """The agent and the team; a team has it without an agent until somebody takes it."""
     waiting_for: WaitingFor | None = None
     level: int = 0
     links: frozenset[tuple[str, str]] = frozenset()
@@ -192,6 +200,8 @@ def changed(case: Case, event: CaseEvent) -> Case:
             return replace(case, priority=event.priority)
         case CaseAssigned():
             return replace(case, assigned=(event.agent, event.team))
+        case CaseHandedOver():
+            return replace(case, assigned=(None, event.team))
         case CaseWaiting():
             return replace(case, status="waiting", waiting_for=event.waiting_for)
         case CaseResumed() | CaseReopened():
@@ -260,6 +270,13 @@ def assign(case: Case, agent: str, team: str | None) -> list[CaseEvent]:
     """Make somebody responsible."""
     must_take_work(case)
     return [] if case.assigned == (agent, team) else [CaseAssigned(agent=agent, team=team)]
+
+
+def hand_over(case: Case, team: str) -> list[CaseEvent]:
+    """Make a team responsible; whoever in it works on the case already goes on."""
+    must_take_work(case)
+    in_it = case.assigned is not None and case.assigned[1] == team
+    return [] if in_it else [CaseHandedOver(team=team)]
 
 
 def customer_wrote(case: Case, message: str) -> list[CaseEvent]:

@@ -9,14 +9,14 @@ terms give a running clock another target from that instant on. A breach stays a
 a later target is longer.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 from domain.calendar import NOTHING
 from domain.sla import DEFAULT
-from domain.terms import ClockRule, Terms
+from domain.terms import ClockRule, Terms, Verb
 from domain.values import Priority
 
 State = Literal["running", "paused", "fulfilled", "cancelled"]
@@ -121,8 +121,8 @@ def after(service: Service, fact: Fact, terms: Terms | None = None) -> Service:
             service = service._replace(is_open=False)
         case "priority_changed":
             service = retargeted(service._replace(priority=as_priority(fact.value)), fact)
-    for rule in service.terms.moved_by.get(fact.kind, ()):
-        service = moved(service, rule, fact)
+    for rule, verbs in service.terms.moving(fact.kind, fact.value):
+        service = moved(service, rule, verbs, fact)
     return service
 
 
@@ -137,37 +137,32 @@ PRIORITIES: dict[str, Priority] = {known: known for known in get_args(Priority)}
 # ---- One clock, one fact -------------------------------------------------------------------------
 
 
-def moved(service: Service, rule: ClockRule, fact: Fact) -> Service:
+def moved(service: Service, rule: ClockRule, verbs: Set[Verb], fact: Fact) -> Service:
     """Let a fact start, pause, resume, stop, cancel or revive a clock."""
-    moves, clock = rule.moves, service.current(rule.clock)
-    if clock is None or (clock.state in ENDED and moves.repeat == "independent"):
-        if is_one(fact, moves.start) and may_start(service, rule):
+    clock = service.current(rule.clock)
+    if clock is None or (clock.state in ENDED and rule.moves.repeat == "independent"):
+        if "start" in verbs and may_start(service, rule):
             return put(service, begun(service, rule, fact, fact.kind))
         if clock is None:
             return service
     if clock.state in ENDED:
-        revives = clock.state == "cancelled" or moves.revive_fulfilled
-        if revives and is_one(fact, moves.revive):
+        revives = clock.state == "cancelled" or rule.moves.revive_fulfilled
+        if revives and "revive" in verbs:
             return put(service, going_on(service, clock, fact))
         return service
-    if is_one(fact, moves.stop):
+    if "stop" in verbs:
         return stopped(service, rule, clock, fact)
-    if is_one(fact, moves.cancel):
+    if "cancel" in verbs:
         return put(service, ended(service, clock, fact, "cancelled"))
-    if clock.state == "running" and is_one(fact, moves.pause):
+    if clock.state == "running" and "pause" in verbs:
         until = settled(service, clock, fact.at)
         return put(service, noted(until, "paused", fact, state="paused", since=fact.at))
-    if clock.state == "paused" and is_one(fact, moves.resume):
+    if clock.state == "paused" and "resume" in verbs:
         return put(service, going_on(service, clock, fact))
     return service
 
 
 ENDED = ("fulfilled", "cancelled")
-
-
-def is_one(fact: Fact, triggers: tuple[str, ...]) -> bool:
-    """Tell whether a fact is one of the triggers, with its value or whatever its value."""
-    return bool(triggers) and (fact.kind in triggers or f"{fact.kind}={fact.value}" in triggers)
 
 
 def may_start(service: Service, rule: ClockRule) -> bool:
@@ -215,7 +210,10 @@ def settled(service: Service, clock: Clock, at: datetime) -> Clock:
             when = calendar.after(start, max(limit - clock.used, NOTHING))
             passed = (*passed, Passed(mark, when))
     intervals = (*clock.intervals, (start, at)) if start < at else clock.intervals
-    return clock._replace(used=used, since=None, deadline=None, intervals=intervals, passed=passed)
+    return Clock(
+        clock.name, clock.instance, clock.state, clock.target, clock.grace, used, None, None,
+        intervals, passed, clock.history,
+    )  # fmt: skip
 
 
 def judged(service: Service, clock: Clock, at: datetime) -> Clock:
@@ -279,7 +277,7 @@ def retargeted(service: Service, fact: Fact) -> Service:
 
 def rematched(service: Service, terms: Terms, fact: Fact) -> Service:
     """Go by other terms from now on; at the very opening, as if there had been no others."""
-    if all(clock.history[1:] == () for clock in service.clocks) and service.opened_at == fact.at:
+    if service.opened_at == fact.at and not any(clock.history[1:] for clock in service.clocks):
         return after(Service(terms), Fact(fact.at, "opened", service.priority))
     following = service._replace(terms=terms)
     for rule in terms.clocks:
@@ -287,9 +285,7 @@ def rematched(service: Service, terms: Terms, fact: Fact) -> Service:
         if clock is not None and clock.state not in ENDED:
             clock = settled(service, clock, fact.at)
             following = put(following, aim(following, rule, clock, fact, "agreement"))
-        elif (
-            clock is None and service.is_open and is_one(Fact(fact.at, "opened"), rule.moves.start)
-        ):
+        elif clock is None and service.is_open and "opened" in rule.moves.start:
             following = put(following, begun(following, rule, fact, "agreement"))
     promised = {rule.clock for rule in terms.clocks}
     for clock in service.clocks:
@@ -305,7 +301,7 @@ def aim(now: Service, rule: ClockRule, settled_clock: Clock, fact: Fact, reason:
     if target is not None and clock.used > target and clock.breached_at is None:
         clock = clock._replace(passed=(*clock.passed, Passed("breached", fact.at)))
     if clock.state == "paused":
-        return noted(clock, "retargeted", fact, reason)
+        return noted(clock, "retargeted", fact, reason, state="paused", since=clock.since)
     return running(now, clock, fact, "retargeted", reason)
 
 
@@ -320,20 +316,8 @@ def marks(service: Service, clock: Clock) -> list[tuple[str, timedelta]]:
     rule = service.terms.rules.get(clock.name)
     if rule is None or clock.target is None:
         return []
-    if not rule.warnings and rule.critical_percent is None:
-        return [("breached", clock.target)]
-    period = clock.target - clock.grace
-    limits = [("breached", period)]
-    for warning in rule.warnings:
-        if warning.percent is not None:
-            limits.append((f"warned:{warning.percent}%", period * warning.percent / 100))
-        elif warning.after is not None and warning.after < period:
-            limits.append((f"warned:{warning.after}", warning.after))
-    if rule.critical_percent is not None:
-        limits.append(("critical", period * rule.critical_percent / 100))
-    return sorted(
-        ((mark, clock.grace + limit) for mark, limit in limits), key=lambda limit: limit[1]
-    )
+    limits = rule.limits(clock.target - clock.grace)
+    return [(mark, clock.grace + limit) for mark, limit in limits]
 
 
 # ---- What will be due ----------------------------------------------------------------------------
@@ -387,14 +371,27 @@ def ahead(service: Service, clock: Clock) -> list[tuple[str, datetime]]:
 
 def put(service: Service, clock: Clock) -> Service:
     """Replace an instance of a clock, or add it."""
-    clocks = service.clocks
+    terms, priority, opened_at, is_open, clocks, reached = service
     for number, known in enumerate(clocks):
         if known.instance == clock.instance and known.name == clock.name:
-            return service._replace(clocks=(*clocks[:number], clock, *clocks[number + 1 :]))
-    return service._replace(clocks=(*clocks, clock))
+            clocks = (*clocks[:number], clock, *clocks[number + 1 :])
+            return Service(terms, priority, opened_at, is_open, clocks, reached)
+    return Service(terms, priority, opened_at, is_open, (*clocks, clock), reached)
 
 
-def noted(clock: Clock, kind: str, fact: Fact, reason: str = "", **changes: Any) -> Clock:  # noqa: ANN401 - fields of a clock
+def noted(
+    clock: Clock,
+    kind: str,
+    fact: Fact,
+    reason: str = "",
+    *,
+    state: State,
+    since: datetime | None,
+    deadline: datetime | None = None,
+) -> Clock:
     """Change a clock, and keep what changed it, when, and by what."""
     reason = reason or f"{fact.kind} {fact.value}".strip()
-    return clock._replace(history=(*clock.history, Happened(kind, fact.at, reason)), **changes)
+    return Clock(
+        clock.name, clock.instance, state, clock.target, clock.grace, clock.used, since, deadline,
+        clock.intervals, clock.passed, (*clock.history, Happened(kind, fact.at, reason)),
+    )  # fmt: skip

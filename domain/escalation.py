@@ -36,6 +36,8 @@ def steps(case: Case, escalation: Escalation, clock: str, mark: str) -> list[Cas
         found += cases.escalate(case, escalation.level, f"{clock} {mark}")
     if escalation.agent is not None:
         found += cases.assign(case, escalation.agent, escalation.team)
+    elif escalation.team is not None:
+        found += cases.hand_over(case, escalation.team)
     if escalation.priority is not None and is_more_urgent(escalation.priority, case.priority):
         found += cases.change_priority(case, escalation.priority)
     told = [

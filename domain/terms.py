@@ -5,9 +5,11 @@ A clock is started, paused, resumed and stopped by what happens to the case. `fi
 """
 
 import json
+import marshal
 from datetime import timedelta
 from functools import cached_property, lru_cache
-from typing import Annotated, Literal
+from operator import itemgetter
+from typing import Annotated, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -44,6 +46,9 @@ KINDS = frozenset(
 )
 """What happens to a case, as triggers name it: `case.customer_wrote.v1` is `customer_wrote`."""
 
+Verb = Literal["start", "pause", "resume", "stop", "cancel", "revive"]
+VERBS: tuple[Verb, ...] = get_args(Verb)
+
 Trigger = Annotated[str, StringConstraints(pattern=r"^[a-z_]+(=.{1,120})?$")]
 """What happens to a case, or only with a value: `waiting`, `waiting=customer`, `assigned=team a`"""
 
@@ -72,16 +77,18 @@ class Triggers(Model):
     """Another clock, which must have been fulfilled before this one starts."""
     repeat: Repeat = "never"
 
-    def kinds(self) -> set[str]:
-        """Give the kinds of facts that move the clock, whatever their value."""
-        return {trigger.partition("=")[0] for trigger in self._all()}
+    def verbs(self, kind: str, value: str) -> frozenset[Verb]:
+        """Tell what something that happens does to the clock, because of its value or without."""
+        either = (kind, f"{kind}={value}")
+        return frozenset(verb for verb in VERBS if any(t in either for t in getattr(self, verb)))
 
-    def _all(self) -> tuple[str, ...]:
-        return (*self.start, *self.pause, *self.resume, *self.stop, *self.cancel, *self.revive)
+    def all(self) -> set[str]:
+        """Give everything that may move the clock."""
+        return {trigger for verb in VERBS for trigger in getattr(self, verb)}
 
     @model_validator(mode="after")
     def _are_known(self) -> "Triggers":
-        unknown = self.kinds() - KINDS
+        unknown = {trigger.partition("=")[0] for trigger in self.all()} - KINDS
         if unknown:
             raise Rejected("agreement.trigger", f"Nothing that happens is named {min(unknown)!r}.")
         if not self.start or not self.stop:
@@ -161,6 +168,22 @@ class ClockRule(Model):
         """What moves the clock."""
         return self.triggers or BUILT_IN[self.clock]
 
+    def limits(self, period: timedelta) -> list[tuple[str, timedelta]]:
+        """Give the marks of a period and the working time that leads beyond each, least first."""
+        found = [("breached", period)]
+        for warning in self.warnings:
+            if warning.percent is not None:
+                found.append((f"warned:{warning.percent}%", period * warning.percent / 100))
+            elif warning.after is not None and warning.after < period:
+                found.append((f"warned:{warning.after}", warning.after))
+        if self.critical_percent is not None:
+            found.append(("critical", period * self.critical_percent / 100))
+        return sorted(found, key=itemgetter(1))
+
+
+Moving = tuple[tuple[ClockRule, frozenset[Verb]], ...]
+"""Clocks, and what is done to each."""
+
 
 class Terms(Model):
     """All that the clocks of a case go by. A case keeps the terms that it was matched with."""
@@ -188,18 +211,26 @@ class Terms(Model):
         """Give the clocks by their names."""
         return {rule.clock: rule for rule in self.clocks}
 
+    def moving(self, kind: str, value: str) -> Moving:
+        """Give the clocks that something moves, and how, in the order in which they are told."""
+        found = self._moving.get((kind, value))
+        return self._moving.get((kind, ""), ()) if found is None else found
+
     @cached_property
-    def moved_by(self) -> dict[str, tuple[ClockRule, ...]]:
-        """Give the clocks that each kind of fact may move, in the order in which they are told."""
+    def _moving(self) -> dict[tuple[str, str], Moving]:
+        """Lay out what every kind of fact moves, and what it moves with the values that matter."""
+        named = {trigger for rule in self.clocks for trigger in rule.moves.all()} | KINDS
         return {
-            kind: tuple(rule for rule in self.clocks if kind in rule.moves.kinds())
-            for kind in KINDS
+            (kind, value): tuple(
+                (rule, verbs) for rule in self.clocks if (verbs := rule.moves.verbs(kind, value))
+            )
+            for kind, _, value in (trigger.partition("=") for trigger in named)
         }
 
     @cached_property
     def written(self) -> str:
-        """Give the terms as JSON: what goes by them keeps them so."""
-        return self.model_dump_json()
+        """Give the terms as JSON without what goes without saying: rows keep them so."""
+        return self.model_dump_json(exclude_defaults=True)
 
 
 @lru_cache(maxsize=1024)
@@ -209,9 +240,20 @@ def terms_of(text: str) -> Terms:
 
 
 def shared(given: object) -> object:
-    """Read terms that came as JSON by their text, so that equal ones are the same object."""
-    return terms_of(json.dumps(given)) if isinstance(given, dict) else given
+    """Read terms that came as JSON by their content, so that equal ones are the same object."""
+    if not isinstance(given, dict):
+        return given
+    held = marshal.dumps(given)  # as a key, in a tenth of the time of JSON
+    found = HELD.get(held)
+    if found is None:
+        if len(HELD) >= HELD_MAX:
+            HELD.clear()
+        found = HELD[held] = terms_of(json.dumps(given))
+    return found
 
+
+HELD: dict[bytes, Terms] = {}
+HELD_MAX = 1024
 
 SharedTerms = Annotated[Terms, BeforeValidator(shared)]
 """The terms of many cases: read once, not once for each case."""

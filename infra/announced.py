@@ -3,6 +3,7 @@
 Key = tenant/key of the row, value = the row as flat JSON (personal data stays sealed), headers =
 CloudEvents attributes (binary mode), `ce_sequence` is the log position of the row's last event. No
 value is a tombstone: the row is gone. When another version begins to serve, all its rows follow.
+What is there for the next event alone, and shown to nobody, is not in it.
 """
 
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from psycopg.rows import dict_row
 from infra.lease import Lease
 from infra.read_models import ServingTables
 from infra.topics import BACK_SOON, TopicNames
+from projections.catalogue import INNER
 
 # Rows change again and again; whichever state is announced is one that was true at its position.
 # Removals of one batch share a position and are never parted.
@@ -49,6 +51,11 @@ class Changed(NamedTuple):
     key: str
     position: int
     row: dict[str, Any] | None
+
+
+def shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Give a row without the columns that are there for the next event alone."""
+    return {name: value for name, value in row.items() if name not in INNER}
 
 
 class Announcement:
@@ -87,7 +94,7 @@ class Announcement:
             self._producer.send(
                 self.topic,
                 key=f"{each.tenant}/{each.key}".encode(),
-                value=None if each.row is None else orjson.dumps(each.row),
+                value=None if each.row is None else orjson.dumps(shown(each.row)),
                 headers=self._headers(each),
             )
             for each in changed

@@ -5,6 +5,7 @@ One row per case: what happened to it as far as clocks care, and the clocks that
 follows from event times alone; `at` only decides what is still running.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from domain.case import (
     CaseCategorised,
     CaseClosed,
     CaseEscalated,
+    CaseHandedOver,
     CaseLinked,
     CaseOpened,
     CasePriorityChanged,
@@ -35,7 +37,11 @@ from projections.projection import Column, Projection, Row, by_stream
 # ---- From facts to clocks ------------------------------------------------------------------------
 
 
-def service(facts: list[list[str]], terms: Terms | None = None) -> Service:
+Told = Sequence[str]
+"""What happened as a row keeps it: when, what, and with which value."""
+
+
+def service(facts: Sequence[Told], terms: Terms | None = None) -> Service:
     """Let the clocks of a case run over what happened, in order of happening.
 
     What is said to have happened before the opening happened at the opening. Other `terms` than the
@@ -49,7 +55,7 @@ def service(facts: list[list[str]], terms: Terms | None = None) -> Service:
         read, key=lambda fact: (fact.at, fact.at == opened_at and fact.kind != "matched")
     )
     if terms is None:
-        return serve((f, terms_of(f.value) if f.kind == "matched" else None) for f in ordered)
+        return serve([(f, terms_of(f.value) if f.kind == "matched" else None) for f in ordered])
     asked = [fact for fact in ordered if fact.kind != "matched"]
     return serve(
         [(asked[0], None), (Fact(opened_at, "matched"), terms), *((f, None) for f in asked[1:])]
@@ -121,7 +127,7 @@ def told(served: Service, clock: Clock) -> Row:
 
 sla_clocks = Projection(
     name="sla_clocks",
-    version=2,
+    version=3,
     question="Which cases are answered and resolved in time, and which are about to miss a target?",
     key=by_stream,
     columns={
@@ -167,31 +173,40 @@ sla_clocks = Projection(
 # ---- From events to facts ------------------------------------------------------------------------
 
 
-def noted(row: Row, recorded: Recorded[Any], value: str = "", kind: str = "") -> Row:
-    """Keep what happened and when."""
-    kind = kind or recorded.type.split(".")[1]
-    fact = [recorded.time.isoformat(), kind, value]
-    return row | {"facts": [*row["facts"], fact], "events": recorded.version}
+# ---- From events to facts ------------------------------------------------------------------------
+
+
+def noted(row: Row, recorded: Recorded[Any], value: str = "", **changes: object) -> Row:
+    """Keep what happened and when, and what it changes in the row."""
+    fact = (recorded.time.isoformat(), FACTS[recorded.type], value)
+    return {**row, **changes, "facts": [*row["facts"], fact], "events": recorded.version}
+
+
+FACTS = {name: name.split(".")[1] for name in names("case.")} | {
+    AgreementMatched.name: "matched",
+    CaseHandedOver.name: "assigned",
+}
+"""What clocks call an event: `case.customer_wrote.v1` is `customer_wrote`."""
 
 
 @sla_clocks.on(CaseOpened)
 def opened(row: Row, event: CaseOpened, recorded: Recorded[Any]) -> Row:
-    return noted(row, recorded, event.priority) | {
-        "customer": event.customer,
-        "channel": event.channel,
-        "category": event.category,
-        "priority": event.priority,
-        "opened_at": recorded.time,
-    }
+    return noted(
+        row,
+        recorded,
+        event.priority,
+        customer=event.customer,
+        channel=event.channel,
+        category=event.category,
+        priority=event.priority,
+        opened_at=recorded.time,
+    )
 
 
 @sla_clocks.on(AgreementMatched)
 def matched(row: Row, event: AgreementMatched, recorded: Recorded[Any]) -> Row:
-    return noted(row, recorded, event.terms.written, "matched") | {
-        "agreement": event.agreement,
-        "agreement_version": event.version,
-        "tier": event.tier,
-    }
+    under = {"agreement": event.agreement, "agreement_version": event.version, "tier": event.tier}
+    return noted(row, recorded, event.terms.written, **under)
 
 
 @sla_clocks.on(MarkReached)
@@ -206,63 +221,65 @@ def notification_requested(row: Row, _: NotificationRequested, recorded: Recorde
 
 @sla_clocks.on(CaseCategorised)
 def categorised(row: Row, event: CaseCategorised, recorded: Recorded[Any]) -> Row:
-    return noted(row, recorded, event.category) | {"category": event.category}
+    return noted(row, recorded, event.category, category=event.category)
 
 
 @sla_clocks.on(CasePriorityChanged)
 def priority_changed(row: Row, event: CasePriorityChanged, recorded: Recorded[Any]) -> Row:
-    return noted(row, recorded, event.priority) | {"priority": event.priority}
+    return noted(row, recorded, event.priority, priority=event.priority)
 
 
 @sla_clocks.on(CaseAssigned)
 def assigned(row: Row, event: CaseAssigned, recorded: Recorded[Any]) -> Row:
-    to = {"agent": event.agent, "team": event.team}
-    return noted(row, recorded, event.team or event.agent) | to
+    return noted(row, recorded, event.team or event.agent, agent=event.agent, team=event.team)
+
+
+@sla_clocks.on(CaseHandedOver)
+def handed_over(row: Row, event: CaseHandedOver, recorded: Recorded[Any]) -> Row:
+    return noted(row, recorded, event.team, agent=None, team=event.team)
 
 
 @sla_clocks.on(CustomerWrote)
 def customer_wrote(row: Row, _event: CustomerWrote, recorded: Recorded[Any]) -> Row:
-    return noted(row, recorded) | {"messages": row["messages"] + 1}
+    return noted(row, recorded, messages=row["messages"] + 1)
 
 
 @sla_clocks.on(AgentAnswered)
 def agent_answered(row: Row, _event: AgentAnswered, recorded: Recorded[Any]) -> Row:
     first = min(row["first_answer_at"] or recorded.time, recorded.time)
-    return noted(row, recorded) | {"answers": row["answers"] + 1, "first_answer_at": first}
+    return noted(row, recorded, answers=row["answers"] + 1, first_answer_at=first)
 
 
 @sla_clocks.on(CaseWaiting)
 def waiting(row: Row, event: CaseWaiting, recorded: Recorded[Any]) -> Row:
-    waits = {"status": "waiting", "waiting_for": event.waiting_for}
-    return noted(row, recorded, event.waiting_for) | waits
+    whom = event.waiting_for
+    return noted(row, recorded, whom, status="waiting", waiting_for=whom)
 
 
 @sla_clocks.on(CaseResumed)
 def resumed(row: Row, _event: CaseResumed, recorded: Recorded[Any]) -> Row:
-    return noted(row, recorded) | {"status": "open", "waiting_for": None}
+    return noted(row, recorded, status="open", waiting_for=None)
 
 
 @sla_clocks.on(CaseEscalated)
 def escalated(row: Row, event: CaseEscalated, recorded: Recorded[Any]) -> Row:
-    return noted(row, recorded, str(event.level)) | {"level": event.level}
+    return noted(row, recorded, str(event.level), level=event.level)
 
 
 @sla_clocks.on(CaseResolved)
 def resolved(row: Row, _event: CaseResolved, recorded: Recorded[Any]) -> Row:
-    done = {"status": "resolved", "resolved_at": recorded.time, "waiting_for": None}
-    return noted(row, recorded) | done
+    return noted(row, recorded, status="resolved", resolved_at=recorded.time, waiting_for=None)
 
 
 @sla_clocks.on(CaseReopened)
 def reopened(row: Row, _event: CaseReopened, recorded: Recorded[Any]) -> Row:
-    again = {"status": "open", "resolved_at": None, "closed_at": None}
-    return noted(row, recorded) | again | {"reopened": row["reopened"] + 1}
+    times = row["reopened"] + 1
+    return noted(row, recorded, status="open", resolved_at=None, closed_at=None, reopened=times)
 
 
 @sla_clocks.on(CaseClosed)
 def closed(row: Row, _event: CaseClosed, recorded: Recorded[Any]) -> Row:
-    done = {"status": "closed", "closed_at": recorded.time, "waiting_for": None}
-    return noted(row, recorded) | done
+    return noted(row, recorded, status="closed", closed_at=recorded.time, waiting_for=None)
 
 
 @sla_clocks.on(CaseLinked)

@@ -99,10 +99,10 @@ class Desk:
         return [(event.mark, at) for event, at in self.events("case.mark_reached")]
 
 
-def opened(runtime, catch_up) -> Desk:
+def opened(runtime, catch_up, promise: Promise = PROMISE) -> Desk:
     """A desk with Ann, who is a gold customer, her agreement, and her first case."""
     desk = Desk(runtime, catch_up)
-    define = DefineAgreement(agreement=GOLD, promise=PROMISE, applies_from=START)
+    define = DefineAgreement(agreement=GOLD, promise=promise, applies_from=START)
     for command in (
         AssignTier(customer=ANN, tier="gold"),
         define,

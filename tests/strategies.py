@@ -69,7 +69,7 @@ EVERYDAY = tuple(kind for kind in ALL if kind not in KEEPING)
 EVERYTHING = PROMISE.model_copy(
     update={
         "scope": Scope(everything=True),
-        "escalations": (Escalation(on="breached", level=1, notify=("boss",)),),
+        "escalations": (Escalation(on="breached", level=1, team="second", notify=("boss",)),),
     }
 )
 MADE: dict[object, list[BaseModel]] = {

@@ -9,13 +9,14 @@ from uuid import uuid4
 import pytest
 
 from commands.agreements import ReverseCredit
-from commands.cases import NoteAgentAnswer, OpenCase, ResolveCase, WaitWithCase
+from commands.cases import AssignCase, NoteAgentAnswer, OpenCase, ResolveCase, WaitWithCase
 from commands.execute import execute
 from commands.ports import Request, Who
 from consumers.service import running
 from consumers.timers import fire, request_of
+from domain.agreement import Escalation
 from projections.catalogue import BY_NAME
-from tests.desk import ANN, GOLD, HOUR, MINUTE, START, Desk, case, opened
+from tests.desk import ANN, GOLD, HOUR, MINUTE, PROMISE, START, Desk, case, opened
 
 
 @pytest.fixture
@@ -52,6 +53,19 @@ def test_everything_follows_from_a_late_look_at_the_instants_when_it_was_due(des
         (3, START + 8 * HOUR),
     ]
     assert [e.team for e, _ in desk.events("case.assigned")] == ["second"]
+
+
+def test_an_escalation_to_a_team_takes_the_case_to_its_wall(runtime, catch_up):
+    handed = (Escalation(on="breached", team="second"),)
+    desk = opened(runtime, catch_up, PROMISE.model_copy(update={"escalations": handed}))
+    assert desk.ask(AssignCase(case=case(1), agent="Kim", team="first")) == "accepted"
+    desk.now = START + 5 * HOUR
+    desk.fire_all()
+    assert [e.team for e, _ in desk.events("case.handed_over")] == ["second"]
+    assert desk.rows("SELECT agent, team FROM read.sla_clocks") == [(None, "second")]
+    assert [row["team"] for row in desk.sla.wall("acme", at=desk.now, team="second")] == ["second"]
+    assert desk.sla.wall("acme", at=desk.now, team="first") == []
+    assert desk.ask(AssignCase(case=case(1), agent="Lee", team="second")) == "accepted"
 
 
 def test_a_breach_earns_the_credit_up_to_the_cap_and_it_can_be_reversed(desk):

@@ -239,6 +239,24 @@ def test_an_escalation_reassigns_raises_and_tells():
     ]
 
 
+def test_an_escalation_to_a_team_alone_takes_the_case_from_its_agent():
+    to_second = Escalation(on="breached", team="second")
+    handed_over = [cases.CaseHandedOver(team="second")]
+    assert escalate(OPEN, [to_second], "resolution", "breached") == handed_over
+    elsewhere = after(OPEN, cases.CaseAssigned(agent="Kim", team="first"))
+    assert escalate(elsewhere, [to_second], "resolution", "breached") == handed_over
+    assert after(elsewhere, *handed_over).assigned == (None, "second")
+
+
+def test_an_escalation_to_the_team_that_has_the_case_leaves_it_with_its_agent():
+    to_second = Escalation(on="breached", team="second")
+    for assigned in (
+        cases.CaseAssigned(agent="Lee", team="second"),
+        cases.CaseHandedOver(team="second"),
+    ):
+        assert escalate(after(OPEN, assigned), [to_second], "resolution", "breached") == []
+
+
 def test_an_escalation_only_rises_and_only_on_its_occasion():
     urgent = after(OPEN, cases.CasePriorityChanged(priority="urgent"))
     lower = Escalation(on="warned", priority="high")

@@ -4,6 +4,7 @@ import orjson
 from kafka import KafkaConsumer, TopicPartition
 
 from consumers.service import running
+from infra.announced import shown
 from infra.runtime import Runtime
 from infra.tables import Key, Table
 from infra.topics import TopicNames
@@ -44,7 +45,7 @@ def remove(table: Table, key: Key) -> None:
 def rows(table: Table) -> dict[str, object]:
     query = f"SELECT tenant || '/' || key, to_json(t)::text FROM read.{table.name} t"
     with table.pool.connection() as conn:
-        return {key: orjson.loads(row) for key, row in conn.execute(query)}
+        return {key: shown(orjson.loads(row)) for key, row in conn.execute(query)}
 
 
 def copied(runtime: Runtime, table: Table) -> dict[str, object]:

@@ -1,6 +1,8 @@
 """Deadlines follow from event times alone, in whatever order the events come."""
 
+import json
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -20,8 +22,11 @@ from commands.cases import (
     WaitWithCase,
 )
 from commands.command import ByEmail, ByExternalId
-from domain.sla import TARGETS
-from projections.sla_clocks import sla_clocks
+from domain.case import AgreementMatched, CaseEvent
+from domain.sla import DEFAULT, TARGETS
+from domain.terms import KINDS, terms_of
+from projections.sla_clocks import FACTS, sla_clocks
+from tests.desk import PROMISE
 from tests.strategies import bounded, stories
 from tests.world import NOON, World
 
@@ -165,3 +170,25 @@ def test_clocks_and_columns_never_disagree(world):
             assert (clock["ended_at"] is None) == (clock["state"] in ("running", "paused"))
             if clock["target"] is not None and clock["breached_at"] is None:
                 assert clock["used"] <= clock["target"]
+
+
+def test_what_happens_to_a_case_has_the_names_that_triggers_use():
+    assert {FACTS[kind.name] for kind in CaseEvent.__args__} >= KINDS
+    assert FACTS["case.handed_over.v1"] == FACTS["case.assigned.v1"] == "assigned"
+
+
+def test_terms_are_kept_without_what_goes_without_saying_and_are_the_same_terms():
+    for terms in (DEFAULT, PROMISE.terms):
+        whole = terms.model_dump_json()
+        assert terms_of(terms.written) == terms_of(whole) == terms
+        assert len(terms.written) < len(whole)
+
+
+def test_equal_terms_of_many_cases_are_read_once():
+    told = {"agreement": str(UUID(int=1)), "version": 1, "reason": "tier is gold"}
+    one, other = (
+        AgreementMatched.model_validate(told | {"terms": json.loads(PROMISE.terms.written)}).terms
+        for _ in range(2)
+    )
+    assert one is other
+    assert one == PROMISE.terms
