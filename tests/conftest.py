@@ -1,5 +1,6 @@
 """What the tests share: a real PostgreSQL, and a fresh database on it for each test that asks."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -8,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -22,6 +24,16 @@ from tests.kafka.finding import bootstrap, our_own_broker, pytest_terminal_summa
 __all__ = ["bootstrap", "our_own_broker", "pytest_terminal_summary"]
 
 NUMBERS = count()
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A command that runs in this process sets logging up, to write where nobody reads later."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """The command line: what each command answers, in which form, and with which exit code."""
 
 import json
-import logging
 import re
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import structlog
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from api import cli
@@ -63,11 +61,10 @@ def told(
 @pytest.fixture
 def crm(
     told: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Done]]:
+) -> Callable[..., Done]:
     """Run the command line in this process, on Ada's story."""
     monkeypatch.setenv("CRM_DATABASE_URL", str(told.database_url))
     monkeypatch.setenv("CRM_DIRECTORY", str(told.directory))
-    handlers = logging.root.handlers[:]
 
     def run(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["crm", *arguments])
@@ -75,9 +72,7 @@ def crm(
             cli.main()
         return Done(int(left.value.code or 0), *capfd.readouterr())
 
-    yield run
-    structlog.reset_defaults()
-    logging.root.handlers[:] = handlers
+    return run
 
 
 def lines(done: Done) -> list[str]:

@@ -6,7 +6,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import structlog
 
 from api import cli
 from api.cli_common import FAILED, NOT_FOUND
@@ -34,7 +33,7 @@ def crm(
     runtime: Runtime,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-) -> Iterator[Run]:
+) -> Run:
     """Run the command line in this process, on a database in which some things have happened."""
     grown(runtime)
     caught_up(runtime)
@@ -48,8 +47,7 @@ def crm(
             cli.main()
         return Done(int(left.value.code or 0), *capfd.readouterr())
 
-    yield run
-    structlog.reset_defaults()
+    return run
 
 
 def states(runtime: Runtime, name: str = "customer_view") -> dict[int, str]:

@@ -1,7 +1,6 @@
 """Service levels on the command line: a file becomes an agreement, and everything is told of it."""
 
 import json
-import logging
 import re
 import sys
 import tomllib
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from api import cli
 from api.agreement_file import agreement_of, duration, read_agreement
@@ -57,7 +55,7 @@ credits = { resolution = { amount = { amount = 1250, currency = "EUR" } } }
 @pytest.fixture
 def crm(runtime: Any, catch_up: Any, monkeypatch: Any, capfd: Any) -> Callable[..., Any]:
     """Run the command line for a new tenant; gives the exit code and what was printed."""
-    tenant, handlers = next(TENANTS), logging.root.handlers[:]
+    tenant = next(TENANTS)
     monkeypatch.setenv("CRM_DATABASE_URL", str(runtime.settings.database_url))
     monkeypatch.setenv("CRM_DIRECTORY", str(runtime.settings.directory))
     monkeypatch.setenv("CRM_TENANT", tenant)
@@ -72,9 +70,7 @@ def crm(runtime: Any, catch_up: Any, monkeypatch: Any, capfd: Any) -> Callable[.
         return code, out if code == 0 else err
 
     run.tenant = tenant
-    yield run
-    structlog.reset_defaults()
-    logging.root.handlers[:] = handlers
+    return run
 
 
 @pytest.fixture

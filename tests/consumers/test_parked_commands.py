@@ -1,13 +1,11 @@
 """Parked rows on the command line: looked at, tried again, and let go on without an event."""
 
 import json
-import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import orjson
 import pytest
-import structlog
 from eventsourcing.persistence import StoredEvent
 
 from api import cli
@@ -27,11 +25,10 @@ ANN = ByExternalId(system="shop", id="ann")
 @pytest.fixture
 def crm(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., tuple[int, str, str]]]:
+) -> Callable[..., tuple[int, str, str]]:
     """Run the command line in this process."""
     monkeypatch.setenv("CRM_DATABASE_URL", str(runtime.settings.database_url))
     monkeypatch.setenv("CRM_DIRECTORY", str(runtime.settings.directory))
-    handlers = logging.root.handlers[:]
 
     def run(*arguments: str) -> tuple[int, str, str]:
         capfd.readouterr()  # what was logged before
@@ -40,9 +37,7 @@ def crm(
             cli.main()
         return int(left.value.code or 0), *capfd.readouterr()
 
-    yield run
-    structlog.reset_defaults()
-    logging.root.handlers[:] = handlers
+    return run
 
 
 @pytest.fixture

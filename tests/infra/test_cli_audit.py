@@ -2,11 +2,9 @@
 
 import getpass
 import json
-import logging
 import sys
 
 import pytest
-import structlog
 
 from api import cli
 from api.cli_common import FAILED, NOT_FOUND, USAGE, operator
@@ -22,7 +20,6 @@ def crm(runtime, monkeypatch, capfd):
     monkeypatch.setenv("CRM_DATABASE_URL", str(runtime.settings.database_url))
     monkeypatch.setenv("CRM_DIRECTORY", str(runtime.settings.directory))
     monkeypatch.setenv("CRM_TENANT", "acme")
-    handlers = logging.root.handlers[:]
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["crm", *map(str, arguments)])
@@ -30,9 +27,7 @@ def crm(runtime, monkeypatch, capfd):
             cli.main()
         return (int(left.value.code or 0), *capfd.readouterr())
 
-    yield run
-    structlog.reset_defaults()
-    logging.root.handlers[:] = handlers
+    return run
 
 
 @pytest.fixture
