@@ -30,7 +30,6 @@ class Inbound:
     def __init__(self, bootstrap: str, names: TopicNames) -> None:
         self.topic, self._refused = names.inbound, names.refused
         self._consumer = KafkaConsumer(
-            self.topic,
             **BACK_SOON,
             bootstrap_servers=bootstrap,
             group_id=self.topic,
@@ -38,6 +37,8 @@ class Inbound:
             auto_offset_reset="earliest",
             max_poll_records=POLL_RECORDS,
         )
+        self._consumer.partitions_for_topic(self.topic)  # as in `KafkaLog`
+        self._consumer.subscribe([self.topic])
         self._producer = KafkaProducer(
             **BACK_SOON, bootstrap_servers=bootstrap, acks="all", linger_ms=5
         )

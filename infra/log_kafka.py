@@ -90,6 +90,9 @@ class KafkaLog:
             heartbeat_interval_ms=int(SESSION_SECONDS * 250),
             max_partition_fetch_bytes=8_388_608,
         )
+        # Whoever leads a group before it knows the topic gives nobody a partition, and may never
+        # notice: kafka-python compares what it knows with what it knew a moment too late.
+        self._consumer.partitions_for_topic(topic)
         self._consumer.subscribe([topic])
 
     def poll(self, wait_seconds: float) -> dict[int, Polled]:

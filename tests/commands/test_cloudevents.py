@@ -156,6 +156,7 @@ def test_every_event_can_be_told_but_those_that_only_another_one_brings_about():
         "customer.absorbed.v1",
         "customer.released.v1",
         "customer.erased.v1",
+        "case.handed_over.v1",
         "case.mark_reached.v1",
         "case.notification_requested.v1",
         "credit.earned.v1",

@@ -118,7 +118,7 @@ def test_keys_that_are_made_while_the_epoch_changes_are_never_lost(runtime):
     assert all(epoch.keys == 0 for number, epoch in epochs(runtime).items() if number != newest)
     runtime.keyring.forget()
     found = runtime.keyring.find("acme", [slot for slot, _ in made])
-    assert len(made) > 10
+    assert len(made) >= len(threads)
     assert {slot: key.secret for slot, key in found.items()} == dict(made)
 
 

@@ -1,6 +1,7 @@
 """Events of retired versions are read as what they are today, by decisions and projections."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -129,6 +130,11 @@ def test_projections_handle_the_present_version_alone_and_blocks_still_open(vers
 
 
 class OneKeyring:
+    access = SimpleNamespace(note=lambda *_: None)
+
+    def fates(self, *_):
+        return {}
+
     def find(self, tenant, slots):
         return {slot: KEYS[slot] for slot in slots}
 

@@ -61,7 +61,7 @@ def test_stopping_does_not_wait_for_one_that_hangs(
         asked = time.monotonic()
     assert time.monotonic() - asked < 6
     assert [line["unfinished"] for line in told if line["event"] == "service.stopped"] == [
-        [SLOW + "_v1"]
+        [f"follow {SLOW}"]
     ]
     gate.set()
 
