@@ -51,9 +51,9 @@ def recorded(event: Event, subject: str, stream: str, version: int, number: int)
     )  # fmt: skip
 
 
-def fill(runtime: Runtime, events: int) -> int:
+def fill(runtime: Runtime, events: int, customers: int = CUSTOMERS) -> int:
     """Fill the log with customers and what they do; gives how many events that is."""
-    chance, subjects = Random(7), [uuid7() for _ in range(CUSTOMERS)]
+    chance, subjects = Random(7), [uuid7() for _ in range(customers)]
     versions = dict.fromkeys(subjects, 2)
     history = []
     for subject in subjects:

@@ -2,8 +2,10 @@
 
 All on the same events of a realistic mix. The limit is reading the same log without applying
 anything, and one COPY of the finished rows. `CRM_BENCH_EVENTS` says how many events there are.
+`--peers` compares with stream processors instead.
 """
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -20,6 +22,7 @@ from follow import fill_library, recorded
 from library import follow_rate, settings
 from measure import RUNS, fresh_runtime, machine, report, rounded
 from psycopg import sql
+from rebuild_peers import MEMORY, Quiet, compare_peers
 
 from commands.ports import Batch
 from consumers import building
@@ -49,19 +52,8 @@ LIBRARY_EVENTS = 1_500
 PER_CUSTOMER = 20
 NAMES = ("customer_view", "sales_pipeline", "sla_clocks", "churn_alerts")
 CHANNELS = ("mail", "chat", "phone", "shop")
-MEMORY = 512_000_000
 TENTH = EVENTS // PER_CUSTOMER * 4_500 // 10
 """A tenth of what the rows of the customer view are estimated at."""
-
-
-class Quiet:
-    """Watches without a word."""
-
-    def progress(self, progress: object) -> None:
-        pass
-
-    def poison(self, poison: object) -> None:
-        raise AssertionError(poison)
 
 
 def lives(chance: Random, customer: str) -> list[tuple[str, Event]]:
@@ -221,6 +213,15 @@ def line(case: str, **figures: object) -> None:
 
 
 def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--peers", action="store_true", help="against stream processors")
+    if asked.parse_args().peers:
+        compare_peers()
+    else:
+        compare_ours()
+
+
+def compare_ours() -> None:
     with fresh_runtime() as runtime:
         url, directory = url_of(runtime.pool), str(runtime.settings.directory)
         grown, sizes, took = 0, [EVENTS // 10, EVENTS // 3, EVENTS], {}

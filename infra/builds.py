@@ -6,6 +6,7 @@ they go into the version's table. Whoever works on a version holds its token; ea
 in its own transaction, so a worker that was believed dead changes nothing any more.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -84,8 +85,7 @@ class Poison(NamedTuple):
 def presence(url: str, projection: str) -> Iterator[None]:
     """Be the one who builds versions of a projection; the database notices at once who is gone."""
     with connect(url) as conn:
-        (alone,) = conn.execute(HELD, [projection]).fetchone() or (False,)
-        if not alone:
+        if not is_alone(conn, projection):
             begun = [v for v in versions_in(conn, projection) if v.state in BUILDING]
             who = [f"{v.holder}, since {v.began_at:%H:%M:%S} UTC," for v in begun]
             raise Rejected(
@@ -94,6 +94,16 @@ def presence(url: str, projection: str) -> Iterator[None]:
                 " `crm projections status` shows how far it is.",
             )
         yield
+
+
+def is_alone(conn: Conn, projection: str) -> bool:
+    """Take the lock; the server may need a moment to notice that a killed holder is gone."""
+    for _ in range(10):
+        (alone,) = conn.execute(HELD, [projection]).fetchone() or (False,)
+        if alone:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 BUILDING: tuple[State, ...] = ("building", "check")

@@ -15,11 +15,11 @@ ORDER BY l.position
 # event is looked up by itself: how many of a page are wanted is more than a planner can guess.
 READ_SLICE = """
 SELECT l.position, e.envelope, e.bucket FROM crm.log l CROSS JOIN LATERAL (
-    SELECT envelope, type, uuid_hash(subject) & %(mask)s AS bucket
-    FROM crm.event WHERE seq = l.seq OFFSET 0
+    SELECT envelope, uuid_hash(subject) & %(mask)s AS bucket FROM crm.event
+    WHERE seq = l.seq AND uuid_hash(subject) & %(mask)s BETWEEN %(low)s AND %(high)s
+      AND NOT type = ANY(%(ignored)s) OFFSET 0
 ) AS e
-WHERE l.position > %(after)s AND l.position <= %(upto)s AND NOT e.type = ANY(%(ignored)s)
-  AND e.bucket BETWEEN %(low)s AND %(high)s
+WHERE l.position > %(after)s AND l.position <= %(upto)s
 ORDER BY l.position
 """
 
