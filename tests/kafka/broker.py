@@ -133,7 +133,9 @@ class Cluster:
         self._jars, self._jvm, self.directory = jars(), jvm, directory
         self.ports = ports or free_ports(2 * nodes)
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
+        # Never one that begins with a dash: the tools would take it for an option.
+        id_ = uuid.uuid4().bytes
+        self._cluster_id = base64.urlsafe_b64encode(bytes([id_[0] & 63]) + id_[1:]).decode()[:22]
         self.nodes = list(range(1, nodes + 1))
         self.advertised = advertised or {}
         for node in self.nodes:
