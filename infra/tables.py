@@ -41,7 +41,8 @@ ON CONFLICT (projection, version, partition) DO NOTHING
 """
 
 # It is not waited for the disk: what a crash takes away, rows and checkpoint together, follows
-# from the log again, the same as before.
+# from the log again, the same as before. And no plan is kept: one that was made
+# while the table was empty looks rows up by any index, and later reads half the table for each.
 MOVE = """
 WITH allowed AS (
     SELECT FROM crm.read_model
@@ -50,7 +51,10 @@ WITH allowed AS (
     FOR SHARE
 )
 UPDATE crm.checkpoint SET position = %(upto)s, moved_at = clock_timestamp()
-FROM allowed, (SELECT set_config('synchronous_commit', 'off', true)) AS unhurried
+FROM allowed, (
+    SELECT set_config('synchronous_commit', 'off', true),
+           set_config('plan_cache_mode', 'force_custom_plan', true)
+) AS settings
 WHERE projection = %(projection)s AND version = %(version)s
   AND partition = %(partition)s AND position = %(after)s
 """
