@@ -12,6 +12,7 @@ from api.cli_common import (
     Fault,
     Json,
     Limit,
+    NewDirectory,
     Tenant,
     customer_id,
     instant,
@@ -85,15 +86,13 @@ def print_report(tree: str, report: "Report") -> None:
 @audit.command("export")
 def export(
     customer: Named,
-    to: Annotated[Path, typer.Option("--to", help="A directory that does not exist yet.")],
+    to: NewDirectory,
     tenant: Tenant = None,
 ) -> None:
     """Write a customer's history with its proofs, and the script that checks them."""
     from infra.audit_export import export as write
     from infra.reader import Reader
 
-    if to.exists():
-        raise Fault(USAGE, f"{to} exists already.")
     with opened() as runtime:
         tenant = tenant or runtime.settings.tenant
         id_ = customer_id(runtime, tenant, customer)

@@ -1,6 +1,5 @@
 """Commands for the data protection officer: erase, hold, and the life of master keys."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ from api.cli_common import (
     Fault,
     Json,
     Limit,
+    NewDirectory,
     Tenant,
     customer_id,
     instant,
@@ -182,15 +182,13 @@ def reapply() -> None:
 @privacy.command("access")
 def access(
     customer: Named,
-    to: Annotated[Path, typer.Option("--to", help="A directory that does not exist yet.")],
+    to: NewDirectory,
     tenant: Tenant = None,
 ) -> None:
     """Write all that is known of a customer, for the customer: readable and portable."""
     from infra.access_bundle import write_bundle
     from infra.holds import customers
 
-    if to.exists():
-        raise Fault(USAGE, f"{to} exists already.")
     with opened() as runtime:
         who = who_of(runtime, tenant)
         subjects = customers(runtime, who.tenant, customer_id(runtime, who.tenant, customer))
