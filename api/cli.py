@@ -23,6 +23,7 @@ from api import (
     cli_refused,
     cli_retention,
     cli_run,
+    cli_schedules,
     cli_set_up,
     cli_sla,
 )
@@ -66,6 +67,7 @@ GROUPS = {
     "audit": cli_audit.audit,
     "privacy": cli_privacy.privacy,
 }
+cli_privacy.privacy.add_typer(cli_schedules.schedules, name="schedules")
 for command in (cli_compare.verify, cli_compare.diff, cli_compare.step):
     cli_projections.projections.command()(command)
 for name, command in COMMANDS.items():

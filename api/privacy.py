@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -17,7 +17,7 @@ from api.reads import PathId, The, told
 from commands.ports import Who
 from domain.rejected import Rejected
 from domain.values import Id
-from infra.approvals import Approvals, Asked
+from infra.approvals import Approvals, Asked, Kind
 from infra.audit_tree import EVENTS
 from infra.erasure import ask, find
 from infra.four_eyes import carry_out
@@ -43,7 +43,7 @@ class RequestShown(Answer):
     """Something that one person has asked and another must approve."""
 
     id: Id
-    kind: Literal["erasure", "hold.release", "epoch.destroy"]
+    kind: Kind
     what: dict[str, Any]
     digest: str
     asked_by: str

@@ -17,12 +17,15 @@ from domain.events import Event
 from domain.interaction import InteractionRecorded
 from domain.lead import Lead, Pipeline
 from domain.retention_policy import RetentionPolicyHeld
+from domain.rights import Rights
+from domain.schedule import SchedulesHeld
 from domain.segment import Membership
 from domain.value_model import ValueModel
 from domain.values import Id, Identifier, Label, email, external_id, phone
 
 Retention = ChurnAlerts | Membership | RetentionPolicyHeld | ValueModel
-State = Customer | Lead | Case | Agreement | Ledger | InteractionRecorded | Retention
+Privacy = Rights | SchedulesHeld
+State = Customer | Lead | Case | Agreement | Ledger | InteractionRecorded | Retention | Privacy
 
 
 class Fact(NamedTuple):
@@ -32,7 +35,8 @@ class Fact(NamedTuple):
     subject: str
 
 
-Change = tuple[Customer | Lead | Case | Ledger | ChurnAlerts | Membership | Fact, Sequence[Event]]
+About = Customer | Lead | Case | Ledger | ChurnAlerts | Membership | Rights | Fact
+Change = tuple[About, Sequence[Event]]
 
 
 class Ref(BaseModel):
@@ -160,6 +164,12 @@ class Reader(Protocol):
 
     def retention_policy(self) -> tuple[Fact, RetentionPolicyHeld]:
         """Give what the tenant agreed on for keeping customers, and the place of its facts."""
+
+    def rights(self, customer: str) -> Rights:
+        """Give what a customer has asked about its data."""
+
+    def schedules(self) -> tuple[Fact, SchedulesHeld]:
+        """Give how long the tenant keeps personal data, and the place of its facts."""
 
     def interaction(self) -> tuple[str, InteractionRecorded | None]:
         """Give the stream of the message at hand, and what it said if it was here before."""

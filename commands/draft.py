@@ -1,10 +1,10 @@
 """One request being decided: it may look at everything, and leaves no trace when it is rejected."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from commands.command import ByExternalId, Fact, Ref, organisation, stream_id
+from commands.command import About, ByExternalId, Fact, Ref, organisation, stream_id
 from commands.ports import Kept, Request, kept
 from commands.session import Session, Stream, after
 from domain import customer as customers
@@ -13,12 +13,14 @@ from domain.case import Case
 from domain.churn_alert import ChurnAlerts
 from domain.credit import Ledger
 from domain.customer import Customer, CustomerRegistered, IdentifierAdded, IdentifierRemoved
-from domain.erasure import erased
+from domain.erasure import erased, expired
 from domain.events import Event, Recorded
 from domain.interaction import InteractionRecorded
 from domain.lead import Lead, Pipeline
 from domain.rejected import Rejected
 from domain.retention_policy import RetentionPolicyHeld
+from domain.rights import Rights
+from domain.schedule import SchedulesHeld
 from domain.segment import Membership
 from domain.value_model import ValueModel
 from domain.values import Identifier
@@ -38,6 +40,8 @@ S = TypeVar(
     Membership,
     RetentionPolicyHeld,
     ValueModel,
+    Rights,
+    SchedulesHeld,
 )
 
 
@@ -109,6 +113,15 @@ class Draft:
         """Give what the tenant agreed on for keeping customers, and the place of its facts."""
         place = self._of_the_tenant("retention_policy", "current")
         return place, self._state(RetentionPolicyHeld(place.id))
+
+    def rights(self, customer: str) -> Rights:
+        """Give what a customer has asked about its data."""
+        return self._state(Rights(self._own_stream("rights", customer), customer))
+
+    def schedules(self) -> tuple[Fact, SchedulesHeld]:
+        """Give how long the tenant keeps personal data, and the place of its facts."""
+        place = self._of_the_tenant("schedule", "current")
+        return place, self._state(SchedulesHeld(place.id))
 
     def agreement(self, ref: str | ByExternalId) -> Agreement:
         """Give the agreement, known or not."""
@@ -187,8 +200,8 @@ class Draft:
         return met.id
 
     def _happened(self, stream: str, subject: str, event: Event) -> None:
-        if subject in self.session.forgotten and event.personal:
-            raise erased()
+        if gone := holds(event) & self.session.forgotten.get(subject, frozenset()):
+            raise expired(gone) if self.rights(subject).expired & gone else erased()
         before = self._stream(stream)
         self.streams[stream] = after(stream, before, event)
         if isinstance(event, (IdentifierAdded, IdentifierRemoved)):
@@ -216,10 +229,12 @@ class Draft:
         )
 
 
-def subject(
-    about: Customer | Lead | Case | Ledger | ChurnAlerts | Membership | Fact,
-    events: Sequence[Event],
-) -> str:
+def holds(event: Event) -> Set[str]:
+    """Tell of which groups of personal data an event has something."""
+    return {group for field, group in event.personal.items() if getattr(event, field)}
+
+
+def subject(about: About, events: Sequence[Event]) -> str:
     """Tell whom a change is about: always a customer."""
     match about:
         case Customer():

@@ -12,7 +12,7 @@ from domain.rejected import Rejected
 from infra.database import Pool
 from infra.ids import uuid7
 
-Kind = Literal["erasure", "hold.release", "epoch.destroy"]
+Kind = Literal["erasure", "hold.release", "epoch.destroy", "schedules"]
 
 VALID_DAYS = 7
 

@@ -183,7 +183,9 @@ class Keyring:
             if others := wanted - found.keys():
                 found.update(self._read(tenant, others, held=True))
             if gone := self.fates(tenant, wanted - found.keys()):
-                raise Forgotten({slot.subject for slot in gone})
+                raise Forgotten(
+                    {s: {g for of, g in gone if of == s} for s in {slot.subject for slot in gone}}
+                )
             self._epoch = 0
         return found
 
