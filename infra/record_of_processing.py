@@ -63,5 +63,5 @@ def limits() -> Iterator[str]:
     """Tell how long it is kept and how it is protected."""
     yield "\n## Erasure and protection\n"
     yield "- Sealed per customer and group with AES-256-GCM; erased by destroying the keys, on"
-    yield "  request and with four eyes, or by age: `crm privacy schedules list`. All of it is certified."
+    yield "  request with four eyes, or by age (`crm privacy schedules list`); all of it certified."
     yield "- Every look is noted (`crm audit looks`); that log cannot be altered unseen either."

@@ -31,7 +31,7 @@ def test_one_key_loads_schedules_and_another_one_approves(caller: Callable[..., 
     assert alice.get(path).json() == {"version": 0, "schedules": []}
     assert reader.get(path).status_code == 403
     wrong = {"schedules": [RULE | {"period": "soon"}]}
-    assert alice.post(path, json=wrong).status_code == 422
+    assert alice.post(path, json=wrong).status_code == 400
     asked = alice.post(path, json={"schedules": [RULE]}).json()
     assert (asked["kind"], asked["what"]) == ("schedules", {"schedules": [RULE]})
     approval = f"/v1/privacy/requests/{asked['id']}/approval"
