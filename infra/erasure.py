@@ -21,6 +21,7 @@ from infra.database import Pool
 from infra.erasure_ledger import Entry
 from infra.ids import uuid7
 from infra.reader import Reader
+from infra.rights import ask_of_all, legal_hold
 from infra.runtime import Runtime
 from infra.traces import discard_refused, quoting, remove, scan, words_of
 
@@ -82,6 +83,7 @@ def erase(runtime: Runtime, tenant: str, id_: str) -> Erasure:
     if held:
         begin(runtime, task, "held")
         runtime.keyring.hold(tenant, subjects, held=True)
+        ask_of_all(runtime, Who(tenant, f"erasure:{id_}"), subjects, legal_hold(restricts=True))
         log.info("erasure.held", erasure=id_, customers=len(held))
         return Erasure(id_, "held", None)
     certificate = carry_out(runtime, task)

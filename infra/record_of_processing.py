@@ -20,6 +20,7 @@ ROLE = {
     "publish": "Channels that send events and commands; they read nothing.",
     "read": "Services and people who are shown read models and histories, personal data opened.",
     "operate": "Operators: all of it, and refused messages.",
+    "hold": "Those who work on restrictions and legal holds: as `read`, and what is kept from it.",
 }
 
 

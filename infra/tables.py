@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 
 from infra.database import Conn, Pool
 from projections.projection import Projection, Row
+from projections.shown import shown_rows
 
 WHOLE_LOG = -1
 """The partition of a checkpoint for the whole log: the embedded one has no partitions."""
@@ -130,6 +131,8 @@ class Table:
         self.name = f"{projection.name}_v{self.version}"
         self.id = sql.Identifier("read", self.name)
         self.arguments = {"projection": projection.name, "version": self.version}
+        self.shown = shown_rows(projection)
+        """The condition for the rows that may be shown."""
         self.token: int | None = None
         self._keeps_token = False
         self.select, self.upsert, self.delete = self._statements()
@@ -178,9 +181,11 @@ class Table:
         )
 
     def show(self, conn: Conn) -> None:
-        """Let the view that queries read show this version."""
-        view = sql.Identifier("read", self.projection.name)
-        query = sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {}").format(view, self.id)
+        """Let the view that queries read show this version, but not what is restricted."""
+        view, rows = sql.Identifier("read", self.projection.name), sql.SQL(self.shown)
+        query = sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT t.* FROM {} AS t WHERE {}").format(
+            view, self.id, rows
+        )
         try:
             with conn.transaction():
                 conn.execute(query)

@@ -5,6 +5,10 @@ ALTER TABLE crm.erasure
     ADD COLUMN schedule text;
 COMMENT ON COLUMN crm.erasure.schedule IS 'The schedule under which it was due; NULL when a person asked.';
 
+-- Who works on restrictions and legal holds.
+ALTER TABLE crm.api_key DROP CONSTRAINT api_key_role_check,
+    ADD CONSTRAINT api_key_role_check CHECK (role IN ('publish', 'read', 'operate', 'hold'));
+
 -- Which tenants have schedules.
 CREATE INDEX event_of_schedules ON crm.event (tenant) WHERE type = 'schedule.set.v1';
 
