@@ -22,6 +22,7 @@ from api import (
     cli_projections,
     cli_refused,
     cli_retention,
+    cli_rights,
     cli_run,
     cli_schedules,
     cli_set_up,
@@ -67,6 +68,8 @@ GROUPS = {
     "audit": cli_audit.audit,
     "privacy": cli_privacy.privacy,
 }
+for name, command in cli_rights.COMMANDS.items():
+    cli_privacy.privacy.command(name)(command)
 cli_privacy.privacy.add_typer(cli_schedules.schedules, name="schedules")
 for command in (cli_compare.verify, cli_compare.diff, cli_compare.step):
     cli_projections.projections.command()(command)

@@ -4,7 +4,16 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from api import dead_letters, privacy, problems, reads, retention, schedules, sla_reads
+from api import (
+    dead_letters,
+    privacy,
+    problems,
+    reads,
+    retention,
+    rights,
+    schedules,
+    sla_reads,
+)
 from api.auth import Gate
 from api.docs import docs_routes
 from api.edge import Edge
@@ -42,6 +51,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.include_router(dead_letters.router)
     app.include_router(privacy.router)
     app.include_router(schedules.router)
+    app.include_router(rights.router)
     app.add_middleware(Gate, keys=ApiKeys(runtime.pool))
     app.add_middleware(Edge)
     return app

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import orjson
 
+from commands.ports import Who
 from domain.catalogue import EVENTS
 from infra.access import looking
 from infra.audit_export import write_lines
 from infra.opening import open_events
+from infra.privacy_requests import carried_out, requests_of, resolve
 from infra.reader import Reader, customer_events
 from infra.record_of_processing import record
 from infra.replay import Section, flat, page
 from infra.runtime import Runtime
+from infra.seeing import seeing_held
 
 LOOKS_MAX = 100_000
 
@@ -23,7 +26,7 @@ def write_bundle(
     """Write the bundle; gives the number of events. The looks of others are told without names."""
     reader, access = Reader(runtime), runtime.keyring.access
     looks = access.looks(tenant, list(subjects), LOOKS_MAX)
-    with looking(who, "access request of the customer"):
+    with looking(who, "access request of the customer"), seeing_held():  # it is theirs
         sealed = customer_events(runtime.pool, tenant, subjects)
         events = open_events(runtime.keyring, tenant, (envelope for _, envelope in sealed))
         customer = reader.customer(tenant, subjects[0])
@@ -50,4 +53,8 @@ def write_bundle(
         ]),
     ]  # fmt: skip
     (directory / "index.html").write_text(page("Your data", sections), "utf-8")
+    asked_by = Who(tenant, who)
+    carried_out(runtime, asked_by, subjects, "access")
+    for case in requests_of(runtime, tenant, subjects, "portability"):
+        resolve(runtime, asked_by, case)
     return len(events)

@@ -14,12 +14,14 @@ from commands.execute import execute
 from commands.ports import Request, Who
 from commands.privacy import EraseCustomer, ExpireData
 from domain.personal import GROUPS, Group
+from domain.privacy_request import Law
 from domain.rejected import Rejected
 from infra.approvals import Approvals, Asked
 from infra.audit_tree import EVENTS
 from infra.database import Pool
 from infra.erasure_ledger import Entry
 from infra.ids import uuid7
+from infra.privacy_requests import open_request, resolve
 from infra.reader import Reader
 from infra.rights import ask_of_all, legal_hold
 from infra.runtime import Runtime
@@ -62,13 +64,18 @@ class Erasure(NamedTuple):
     certificate: str | None
 
 
-def ask(runtime: Runtime, who: Who, customer: str, reason: str) -> Asked:
-    """Ask that a customer, and all who are merged into it, be erased. Raises `Rejected`."""
+def ask(runtime: Runtime, who: Who, customer: str, reason: str, law: Law = "gdpr") -> Asked:
+    """Ask that a customer, and all who are merged into it, be erased. Raises `Rejected`.
+
+    The request is a case of its own, under the same id.
+    """
     subjects = Reader(runtime).same_customer(who.tenant, customer)
     if not subjects:
         raise Rejected("customer.unknown", "There is no such customer.")
     what = {"customer": customer, "subjects": subjects, "groups": GROUPS, "reason": reason}
-    return Approvals(runtime.pool).ask(who, "erasure", what)
+    asked = Approvals(runtime.pool).ask(who, "erasure", what)
+    open_request(runtime, who, subjects[0], "erasure", law, id_=asked.id)
+    return asked
 
 
 def erase(runtime: Runtime, tenant: str, id_: str) -> Erasure:
@@ -87,6 +94,7 @@ def erase(runtime: Runtime, tenant: str, id_: str) -> Erasure:
         log.info("erasure.held", erasure=id_, customers=len(held))
         return Erasure(id_, "held", None)
     certificate = carry_out(runtime, task)
+    resolve(runtime, Who(tenant, f"erasure:{id_}"), id_)
     Approvals(runtime.pool).done(tenant, id_)
     return Erasure(id_, "done", certificate)
 

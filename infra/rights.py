@@ -13,11 +13,12 @@ from commands.privacy import (
     RightsCommand,
     WithdrawObjection,
 )
+from domain.privacy_request import Kind
 from domain.rejected import Rejected
 from domain.rights import Ground
 from infra.database import Pool
 from infra.ids import uuid7
-from infra.reader import Reader
+from infra.privacy_requests import carried_out, everybody
 from infra.runtime import Runtime
 
 LIMITED = """
@@ -39,7 +40,7 @@ class Limited(NamedTuple):
 
 def restrict(runtime: Runtime, who: Who, customer: str, ground: Ground) -> list[str]:
     """Only store a customer's data from now on; gives its ids. Raises `Rejected`."""
-    return ask(runtime, who, customer, partial(RestrictProcessing, ground=ground))
+    return ask(runtime, who, customer, partial(RestrictProcessing, ground=ground), "restriction")
 
 
 def lift(runtime: Runtime, who: Who, customer: str, ground: Ground) -> list[str]:
@@ -51,7 +52,7 @@ def lift(runtime: Runtime, who: Who, customer: str, ground: Ground) -> list[str]
 
 def object_to(runtime: Runtime, who: Who, customer: str, purpose: str) -> list[str]:
     """Stop processing for a purpose; gives the customer's ids. Raises `Rejected`."""
-    return ask(runtime, who, customer, partial(ObjectToProcessing, purpose=purpose))
+    return ask(runtime, who, customer, partial(ObjectToProcessing, purpose=purpose), "objection")
 
 
 def withdraw_objection(runtime: Runtime, who: Who, customer: str, purpose: str) -> list[str]:
@@ -65,12 +66,17 @@ def legal_hold(*, restricts: bool) -> Asking:
     return partial(kind, ground="legal_hold")
 
 
-def ask(runtime: Runtime, who: Who, customer: str, asking: Asking) -> list[str]:
-    """Ask for something of a customer and all who are merged into it. Raises `Rejected`."""
-    subjects = Reader(runtime).same_customer(who.tenant, customer)
-    if not subjects:
-        raise Rejected("customer.unknown", "There is no such customer.")
+def ask(
+    runtime: Runtime, who: Who, customer: str, asking: Asking, request: Kind | None = None
+) -> list[str]:
+    """Ask for something of a customer and all who are merged into it. Raises `Rejected`.
+
+    It carries a person's `request` out, of a kind, whether that was noted before or not.
+    """
+    subjects = everybody(runtime, who.tenant, customer)
     ask_of_all(runtime, who, subjects, asking)
+    if request is not None:
+        carried_out(runtime, who, subjects, request)
     return subjects
 
 

@@ -57,6 +57,17 @@ POLICY: dict[tuple[str, str], Role | None] = {
     ("GET", "/v1/privacy/requests"): "operate",
     ("POST", "/v1/privacy/requests/{id}/approval"): "operate",
     ("GET", "/v1/privacy/certificates/{id}"): "operate",
+    ("POST", "/v1/privacy/schedules"): "operate",
+    ("GET", "/v1/privacy/schedules"): "operate",
+    ("GET", "/v1/privacy/schedules/due"): "operate",
+    ("POST", "/v1/privacy/cases"): "operate",
+    ("GET", "/v1/privacy/cases"): "operate",
+    ("POST", "/v1/privacy/cases/{id}/extension"): "operate",
+    ("POST", "/v1/privacy/restrictions"): "operate",
+    ("POST", "/v1/privacy/restrictions/lift"): "operate",
+    ("POST", "/v1/privacy/objections"): "operate",
+    ("POST", "/v1/privacy/objections/withdraw"): "operate",
+    ("GET", "/v1/privacy/limits"): "operate",
     ("GET", "/v1/audit/checkpoint"): "read",
     ("GET", "/v1/refused"): "operate",
     ("POST", "/v1/refused/{id}/retry"): "operate",
@@ -112,6 +123,7 @@ def test_a_role_may_do_what_is_its_own_and_nothing_else(
 def test_roles_may_do_different_things() -> None:
     assert MAY["publish"] & MAY["read"] == set()
     assert MAY["operate"] == {"publish", "read", "operate"}
+    assert MAY["hold"] == {"read", "hold"}
 
 
 @pytest.mark.parametrize(("method", "path", "needed"), CLOSED)
@@ -217,7 +229,7 @@ LISTINGS = [
     "/v1/changes/customer_view", "/v1/changes/sales_pipeline", "/v1/changes/sla_clocks",
     "/v1/changes/churn_alerts", "/v1/changes/customer_features", "/v1/changes/save_queue",
     "/v1/retention/queue", "/v1/retention/alerts", "/v1/retention/models",
-    "/v1/privacy/requests",
+    "/v1/privacy/requests", "/v1/privacy/cases", "/v1/privacy/limits", "/v1/privacy/schedules/due",
     "/v1/agreements", "/v1/sla/wall", "/v1/sla/queue", "/v1/sla/compliance", "/v1/sla/credits",
     "/v1/leads?customer={customer}", "/v1/cases?customer={customer}",
 ]  # fmt: skip

@@ -1,0 +1,125 @@
+"""Restriction, objection and requests of persons, over HTTP and on the command line."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from api.cli_common import FAILED, NOT_FOUND, USAGE
+from tests.api.conftest import Caller
+from tests.api.test_privacy import registered
+from tests.infra.test_cli_audit import ann, crm
+
+__all__ = ["ann", "crm"]
+
+
+def test_only_a_key_of_the_hold_role_is_shown_what_is_restricted(
+    caller: Callable[..., Caller], catch_up: Callable[[], int]
+) -> None:
+    officer = caller("operate")
+    reader, holder = caller("read", officer.tenant), caller("hold", officer.tenant)
+    customer = registered(officer)
+    catch_up()
+    restriction = {"customer": customer, "ground": "accuracy"}
+    done = officer.post("/v1/privacy/restrictions", json=restriction)
+    assert done.json() == {"customers": [customer]}
+    catch_up()
+    one, feed = f"/v1/customers/{customer}", "/v1/changes/customer_view"
+    for key in (officer, reader):
+        assert key.get(one).status_code == 404
+        assert key.get(f"{one}/history").json()["items"] == []
+        assert key.items("/v1/customers?email=ann@example.org") == []
+        assert [row.get("removed") for row in key.items(feed)] == [True]
+    assert holder.get(one).json()["profile"] == {"full_name": "Ann"}
+    assert len(holder.items(f"{one}/history")) > 2
+    assert holder.items("/v1/customers?email=ann@example.org")
+    assert reader.get(one).status_code == 404  # nothing of that was remembered for others
+    assert holder.post("/v1/privacy/restrictions", json=restriction).status_code == 403
+    assert officer.items("/v1/privacy/limits") == [
+        {"customer": customer, "grounds": ["accuracy"], "objections": []}
+    ]
+    assert caller("operate").items("/v1/privacy/limits") == []
+    assert officer.post("/v1/privacy/restrictions/lift", json=restriction).status_code == 200
+    assert reader.get(one).json()["profile"] == {"full_name": "Ann"}
+
+
+def test_requests_are_opened_listed_and_extended(
+    caller: Callable[..., Caller], catch_up: Callable[[], int]
+) -> None:
+    officer = caller("operate")
+    customer = registered(officer)
+    catch_up()
+    path = "/v1/privacy/cases"
+    asked = {"customer": customer, "kind": "access", "law": "ccpa"}
+    id_ = officer.post(path, json=asked).json()["id"]
+    catch_up()
+    [listed] = officer.items(path)
+    assert (listed["id"], listed["law"], listed["overdue"]) == (id_, "ccpa", False)
+    assert caller("operate").items(path) == []
+    longer = {"reason": "many systems"}
+    assert officer.post(f"{path}/{id_}/extension", json=longer).json() == {"id": id_}
+    catch_up()
+    assert officer.items(path)[0]["extended"]
+    objection = {"customer": customer}
+    for what in ("objections", "objections/withdraw"):
+        done = officer.post(f"/v1/privacy/{what}", json=objection)
+        assert done.json() == {"customers": [customer]}
+    catch_up()
+    assert [each["kind"] for each in officer.items(f"{path}?done=true")] == ["objection", "access"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("cases", {"kind": "access"}, 404),
+        ("cases", {"kind": "access", "received": "2999-01-01T00:00:00Z"}, 409),
+        ("cases", {"kind": "everything"}, 400),
+        ("cases", {"kind": "access", "law": "hammurabi"}, 400),
+        ("restrictions", {"ground": "accuracy"}, 404),
+        ("restrictions", {"ground": "legal_hold"}, 400),
+        ("objections", {}, 404),
+        ("cases/00000000-0000-0000-0000-00000000dead/extension", None, 404),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    caller: Callable[..., Caller], path: str, body: dict[str, str] | None, status: int
+) -> None:
+    nobody = {"customer": "00000000-0000-0000-0000-00000000dead"}
+    asked = {"reason": "slow"} if body is None else nobody | body
+    answer = caller("operate").post(f"/v1/privacy/{path}", json=asked)
+    assert answer.status_code == status, answer.text
+
+
+def test_rights_on_the_command_line(crm, ann, catch_up, monkeypatch):
+    code, out, _ = crm("privacy", "request", ann, "--kind", "restriction", "--law", "gdpr")
+    assert code == 0
+    id_ = out.strip()
+    catch_up()
+    [asked] = json.loads(crm("privacy", "due", "--json")[1])
+    assert (asked["id"], asked["kind"]) == (id_, "restriction")
+    assert id_ in crm("privacy", "due")[1]
+    assert crm("privacy", "extend", id_, "--reason", "many")[0] == 0
+    assert crm("privacy", "restrict", ann, "--ground", "accuracy")[0] == 0
+    catch_up()
+    assert json.loads(crm("privacy", "due", "--json")[1]) == []
+    assert json.loads(crm("privacy", "due", "--all", "--json")[1])[0]["status"] == "resolved"
+    assert crm("show", "customer", ann)[0] == NOT_FOUND
+    with monkeypatch.context() as held:
+        held.setenv("CRM_SEES_HELD", "true")
+        assert "Ann" in crm("show", "customer", ann)[1]
+    assert "accuracy" in crm("privacy", "limits")[1]
+    assert crm("privacy", "lift", ann, "--ground", "accuracy")[0] == 0
+    assert crm("show", "customer", ann)[0] == 0
+    assert crm("privacy", "object", ann)[0] == 0
+    assert json.loads(crm("privacy", "limits", "--json")[1])[0]["objections"] == ["profiling"]
+    assert crm("privacy", "withdraw-objection", ann)[0] == 0
+
+
+def test_what_is_mistyped_is_told(crm, ann):
+    assert crm("privacy", "request", ann, "--kind", "everything")[0] == USAGE
+    assert crm("privacy", "request", ann, "--kind", "access", "--law", "x")[0] == USAGE
+    assert crm("privacy", "restrict", ann, "--ground", "legal_hold")[0] == USAGE
+    assert crm("privacy", "extend", "x", "--reason", "y")[0] == USAGE
+    missing = "00000000-0000-0000-0000-00000000dead"
+    assert crm("privacy", "extend", missing, "--reason", "y")[0] == FAILED
+    assert crm("privacy", "restrict", missing, "--ground", "accuracy")[0] == FAILED
