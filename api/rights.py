@@ -12,9 +12,10 @@ from api.privacy import LISTED, refusals, runtime_of, who_of
 from api.questions import Question, Strict
 from api.reads import PathId, The, told
 from domain.privacy_request import Kind, Law
+from domain.rejected import Rejected
 from domain.rights import PROFILING
 from domain.values import Id, Instant, Label
-from infra import privacy_requests
+from infra import consents, privacy_requests
 from infra import rights as carry_out
 
 router = APIRouter()
@@ -83,6 +84,24 @@ class Objection(Strict):
     purpose: Label = PROFILING
 
 
+class WhichConsent(Question):
+    """Consent to what, over which channel, and when, if not now."""
+
+    purpose: Label
+    channel: Label
+    at: Instant | None = None
+
+
+class ConsentShown(Answer):
+    """What held, the text that was read, and whether anything may be sent for it; why not."""
+
+    granted: bool
+    text_version: str | None
+    since: datetime | None
+    may_send: bool
+    why: str | None
+
+
 class About(Answer):
     """All ids of the customer that it holds for."""
 
@@ -101,6 +120,22 @@ class AllLimited(Answer):
     """Whose data is restricted, and who objects to what."""
 
     items: list[LimitedShown]
+
+
+@router.get("/v1/customers/{id}/consent", responses=told(ConsentShown))
+def consent(
+    request: Request, the: The, id_: PathId, asked: Annotated[WhichConsent, Query()]
+) -> Response:
+    """Tell what the customer agreed to at an instant, and whether anything may be sent for it."""
+    runtime, about = runtime_of(request), (the.tenant, id_, asked.purpose, asked.channel)
+    with refusals():
+        held = consents.consent(runtime, *about, at=asked.at)
+    why = None
+    try:
+        consents.must_consent(runtime, *about, at=asked.at)
+    except Rejected as no:
+        why = no.code
+    return the.answer(held._asdict() | {"may_send": why is None, "why": why})
 
 
 @router.post("/v1/privacy/cases", responses={200: {"model": Opened}})

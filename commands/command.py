@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from domain.agreement import Agreement
 from domain.case import Case
 from domain.churn_alert import ChurnAlerts
+from domain.consent import Statement
 from domain.credit import Ledger
 from domain.customer import Customer, CustomerRegistered
 from domain.events import Event
@@ -167,6 +168,9 @@ class Reader(Protocol):
 
     def rights(self, customer: str) -> Rights:
         """Give what a customer has asked about its data."""
+
+    def consents(self, customer: Customer) -> Sequence[Statement]:
+        """Give what a customer, and those it stands for, said about purposes and channels."""
 
     def schedules(self) -> tuple[Fact, SchedulesHeld]:
         """Give how long the tenant keeps personal data, and the place of its facts."""

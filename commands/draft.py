@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import TypeVar
 
 from commands.command import About, ByExternalId, Fact, Ref, organisation, stream_id
@@ -11,6 +12,7 @@ from domain import customer as customers
 from domain.agreement import Agreement
 from domain.case import Case
 from domain.churn_alert import ChurnAlerts
+from domain.consent import Statement, statements
 from domain.credit import Ledger
 from domain.customer import Customer, CustomerRegistered, IdentifierAdded, IdentifierRemoved
 from domain.erasure import erased, expired
@@ -118,6 +120,13 @@ class Draft:
         """Give what a customer has asked about its data."""
         return self._state(Rights(self._own_stream("rights", customer), customer))
 
+    def consents(self, customer: Customer) -> Sequence[Statement]:
+        """Give what a customer, and those it stands for, said about purposes and channels."""
+        same = self._same(customer)
+        stored = self.session.ports.store.load(self.session.who.tenant, same)
+        new = (each for each in (*self.session.batch.events, *self.events) if each.stream in same)
+        return statements([*chain.from_iterable(stored.values()), *new])
+
     def schedules(self) -> tuple[Fact, SchedulesHeld]:
         """Give how long the tenant keeps personal data, and the place of its facts."""
         place = self._of_the_tenant("schedule", "current")
@@ -176,6 +185,17 @@ class Draft:
         if not isinstance(state, type(new)):
             raise Rejected("id.in_use", "This id already belongs to something else.")
         return state
+
+    def _same(self, customer: Customer) -> set[str]:
+        """Give all ids of a customer: who stands for it, and all whom that one stands for."""
+        while customer.merged_into is not None:
+            customer = self.customer(customer.merged_into)
+        same, to_follow = {customer.id}, [customer]
+        while to_follow:
+            absorbed = to_follow.pop().absorbed - same
+            same |= absorbed
+            to_follow += [self.customer(other) for other in sorted(absorbed)]
+        return same
 
     def _own_stream(self, kind: str, name: str) -> str:
         return stream_id(self.session.who.tenant, kind, ByExternalId(system="crm", id=name))

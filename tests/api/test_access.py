@@ -57,6 +57,7 @@ POLICY: dict[tuple[str, str], Role | None] = {
     ("GET", "/v1/privacy/requests"): "operate",
     ("POST", "/v1/privacy/requests/{id}/approval"): "operate",
     ("GET", "/v1/privacy/certificates/{id}"): "operate",
+    ("GET", "/v1/customers/{id}/consent"): "read",
     ("POST", "/v1/privacy/schedules"): "operate",
     ("GET", "/v1/privacy/schedules"): "operate",
     ("GET", "/v1/privacy/schedules/due"): "operate",

@@ -90,6 +90,31 @@ def test_what_cannot_be_meant_is_refused(
     assert answer.status_code == status, answer.text
 
 
+def test_consent_is_told_with_its_text_and_guards_what_is_sent(
+    caller: Callable[..., Caller], catch_up: Callable[[], int]
+) -> None:
+    officer = caller("operate")
+    reader, customer = caller("read", officer.tenant), registered(officer)
+    said = {"customer": customer, "purpose": "news", "channel": "email"}
+    asked = f"/v1/customers/{customer}/consent?purpose=news&channel=email"
+    assert reader.get(asked).json() == {
+        "granted": False, "text_version": None, "since": None,
+        "may_send": False, "why": "consent.missing",
+    }  # fmt: skip
+    officer.command("customer.grant_consent", **said, text_version="v7")
+    now = reader.get(asked).json()
+    assert (now["granted"], now["text_version"], now["may_send"]) == (True, "v7", True)
+    before = reader.get(f"{asked}&at=2020-01-01T00:00:00Z").json()
+    assert (before["granted"], before["may_send"]) == (False, False)
+    officer.post("/v1/privacy/objections", json={"customer": customer, "purpose": "news"})
+    now = reader.get(asked).json()
+    assert (now["granted"], now["may_send"], now["why"]) == (True, False, "rights.objection")
+    nobody = asked.replace(customer, "00000000-0000-0000-0000-00000000dead")
+    assert reader.get(nobody).status_code == 404
+    assert reader.get(asked.replace("&channel=email", "")).status_code == 400
+    assert caller("read").get(asked).status_code == 404
+
+
 def test_rights_on_the_command_line(crm, ann, catch_up, monkeypatch):
     code, out, _ = crm("privacy", "request", ann, "--kind", "restriction", "--law", "gdpr")
     assert code == 0

@@ -292,4 +292,4 @@ def test_an_objection_to_something_else_stops_no_profiling(runtime, world):
 def test_nothing_is_sent_to_a_restricted_customer(runtime, world):
     rights.restrict(runtime, OFFICER, ANN, "accuracy")
     with pytest.raises(Rejected):
-        must_consent(Reader(runtime), "acme", ANN, "news", "email")
+        must_consent(runtime, "acme", ANN, "news", "email")
