@@ -121,6 +121,36 @@ def withdraw(customer: Named, purpose: ForPurpose = "profiling", tenant: Tenant 
     typer.echo(f"{', '.join(done)}: {purpose} is not objected to any more.")
 
 
+def rectify(
+    customer: Named,
+    reason: Reason,
+    *,
+    field: Annotated[str, typer.Option("--field", help="What was wrong: full_name, message, …")],
+    value: Annotated[
+        str | None, typer.Option("--value", help="What is right; for fields of the profile.")
+    ] = None,
+    event: Annotated[
+        str | None, typer.Option("--event", metavar="ID", help="The event that says it, else.")
+    ] = None,
+    tenant: Tenant = None,
+) -> None:
+    """Say what is right of a customer; what was wrong is shown to auditors alone (GDPR 16)."""
+    from infra import rectification
+
+    if (value is None) == (event is None):
+        raise Fault(USAGE, "Give either the right --value, or the --event that was wrong.")
+    with opened() as runtime:
+        who = who_of(runtime, tenant)
+        subject = customer_id(runtime, who.tenant, customer)
+        about = (runtime, who, subject, reason)
+        if value is not None:
+            count = rectification.rectify(*about, field=field, value=value)
+            typer.echo(f"Rectified; {count:,} events that were wrong in it are hidden.")
+        else:
+            rectification.rectify_event(*about, event=valid(event or ""), field=field)
+            typer.echo("What the event says there is hidden as wrong.")
+
+
 def limits(limit: Limit = 100, tenant: Tenant = None, as_json: Json = False) -> None:
     """List whose data is restricted, on which grounds, and who objects to what."""
     from api.output import print_json, print_table
@@ -158,6 +188,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "lift": lift,
     "object": object_,
     "withdraw-objection": withdraw,
+    "rectify": rectify,
     "limits": limits,
 }
 """By their names within `crm privacy`."""

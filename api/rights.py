@@ -1,9 +1,10 @@
 """What persons may ask for, over HTTP: requests with the law's clock, restriction, objection."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Query
+from pydantic import model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,8 +15,8 @@ from api.reads import PathId, The, told
 from domain.privacy_request import Kind, Law
 from domain.rejected import Rejected
 from domain.rights import PROFILING
-from domain.values import Id, Instant, Label
-from infra import consents, privacy_requests
+from domain.values import Id, Instant, Label, Text
+from infra import consents, privacy_requests, rectification
 from infra import rights as carry_out
 
 router = APIRouter()
@@ -100,6 +101,28 @@ class ConsentShown(Answer):
     since: datetime | None
     may_send: bool
     why: str | None
+
+
+class Rectification(Strict):
+    """What was wrong, and what is right; or else which event was wrong in it."""
+
+    customer: Id
+    reason: Label
+    field: Label
+    value: Text | None = None
+    event: Id | None = None
+
+    @model_validator(mode="after")
+    def _says_either(self) -> Self:
+        if (self.value is None) == (self.event is None):
+            raise ValueError("give either the right value, or the event that was wrong")
+        return self
+
+
+class Rectified(Answer):
+    """How many events were wrong in it."""
+
+    events: int
 
 
 class About(Answer):
@@ -199,6 +222,19 @@ def withdraw(request: Request, the: The, asked: Objection) -> Response:
             runtime_of(request), who_of(request), asked.customer, asked.purpose
         )
     return the.answer({"customers": ids})
+
+
+@router.post("/v1/privacy/rectifications", responses={200: {"model": Rectified}})
+def rectify(request: Request, the: The, asked: Rectification) -> Response:
+    """Say what is right of a customer; what was wrong is shown to auditors alone."""
+    about = (runtime_of(request), who_of(request), asked.customer, asked.reason)
+    count = 1
+    with refusals():
+        if asked.value is not None:
+            count = rectification.rectify(*about, field=asked.field, value=asked.value)
+        else:
+            rectification.rectify_event(*about, event=asked.event or "", field=asked.field)
+    return the.answer({"events": count})
 
 
 @router.get("/v1/privacy/limits", responses=told(AllLimited))

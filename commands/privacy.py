@@ -105,3 +105,15 @@ class WithdrawObjection(
     def change(self, rights: Rights) -> list[rules.RightsEvent]:
         """Say what changes."""
         return rules.withdraw_objection(rights, self.purpose)
+
+
+class RectifyData(RightsCommand, name="rights.rectify", publishes="rights.rectified.v1"):
+    """Note that what some events say of a customer was wrong (GDPR 16)."""
+
+    events: tuple[Id, ...]
+    fields: tuple[Label, ...]
+    reason: Label
+
+    def change(self, rights: Rights) -> list[rules.RightsEvent]:
+        """Say what changes."""
+        return rules.rectify(rights, rules.DataRectified(**vars(self)))

@@ -61,8 +61,25 @@ class DataExpired(Event, name="rights.data_expired.v1"):
     erasure: Id
 
 
+class DataRectified(Event, name="rights.rectified.v1"):
+    """What these events say in these fields was wrong; other events say what is right.
+
+    It is shown to nobody any more but to whoever audits what was known, and when.
+    """
+
+    customer: Id
+    events: tuple[Id, ...]
+    fields: tuple[Label, ...]
+    reason: Label
+
+
 RightsEvent = (
-    ProcessingRestricted | RestrictionLifted | ProcessingObjected | ObjectionWithdrawn | DataExpired
+    ProcessingRestricted
+    | RestrictionLifted
+    | ProcessingObjected
+    | ObjectionWithdrawn
+    | DataExpired
+    | DataRectified
 )
 
 # ---- State: only what later decisions need -------------------------------------------------------
@@ -77,6 +94,8 @@ class Rights:
     grounds: frozenset[Ground] = frozenset()
     objections: frozenset[str] = frozenset()
     expired: frozenset[Group] = frozenset()
+    rectified: frozenset[tuple[str, str]] = frozenset()
+    """The events that were wrong, and in which fields."""
 
 
 def evolve(rights: Rights, event: RightsEvent) -> Rights:
@@ -93,7 +112,14 @@ def evolve(rights: Rights, event: RightsEvent) -> Rights:
             return replace(rights, objections=rights.objections - {event.purpose})
         case DataExpired():
             return replace(rights, expired=rights.expired | set(event.groups))
+        case DataRectified():
+            return replace(rights, rectified=rights.rectified | places(event))
     assert_never(event)
+
+
+def places(rectified: DataRectified) -> set[tuple[str, str]]:
+    """Give each event and field that was wrong."""
+    return {(event, field) for event in rectified.events for field in rectified.fields}
 
 
 # ---- Decisions: asked twice, nothing new happens -------------------------------------------------
@@ -130,6 +156,11 @@ def withdraw_objection(rights: Rights, purpose: str) -> list[RightsEvent]:
 def expire(rights: Rights, expired: DataExpired) -> list[RightsEvent]:
     """Note which groups a schedule has destroyed."""
     return [] if rights.expired >= set(expired.groups) else [expired]
+
+
+def rectify(rights: Rights, rectified: DataRectified) -> list[RightsEvent]:
+    """Note that what some events say was wrong."""
+    return [] if rights.rectified >= places(rectified) else [rectified]
 
 
 def must_allow(rights: Rights, purpose: str) -> None:

@@ -7,6 +7,7 @@ import orjson
 
 from commands.ports import Who
 from domain.catalogue import EVENTS
+from infra import consents, schedules
 from infra.access import looking
 from infra.audit_export import write_lines
 from infra.opening import open_events
@@ -38,7 +39,13 @@ def write_bundle(
     directory.mkdir(parents=True, mode=0o700)
     write_lines(directory / "events.jsonl", events)
     write_lines(directory / "looks.jsonl", told)
-    for name, content in (("customer", customer), ("schemas", schemas), ("sources", sources)):
+    said = [each._asdict() for each in consents.told(runtime.pool, tenant, subjects)]
+    kept = [each.model_dump(mode="json") for each in schedules.held(runtime, tenant).schedules]
+    contents = {
+        "customer": customer, "schemas": schemas, "sources": sources, "consents": said,
+        "retention": kept, "rights": limits(runtime, tenant, subjects),
+    }  # fmt: skip
+    for name, content in contents.items():
         raw = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
         (directory / f"{name}.json").write_bytes(raw)
     (directory / "processing.md").write_text(record(), "utf-8")
@@ -47,6 +54,13 @@ def write_bundle(
         ("What happened", ("when", "what", "told by", "facts"), [
             (e["time"], e["type"], e["authid"], {n: v for n, v in e["data"].items() if v})
             for e in events
+        ]),
+        ("What you agreed to", ("when", "to what", "over", "text", "agreed"), [
+            (each["at"], each["purpose"], each["channel"], each["text_version"], each["granted"])
+            for each in said
+        ]),
+        ("How long it is kept", ("what", "from when on", "for"), [
+            (", ".join(each["groups"]), each["trigger"], each["period"]) for each in kept
         ]),
         ("When and why somebody looked", ("when", "why", "what"), [
             (look["at"], look["purpose"], ", ".join(look["groups"])) for look in told
@@ -58,3 +72,9 @@ def write_bundle(
     for case in requests_of(runtime, tenant, subjects, "portability"):
         resolve(runtime, asked_by, case)
     return len(events)
+
+
+def limits(runtime: Runtime, tenant: str, subjects: Sequence[str]) -> dict[str, list[str]]:
+    """Tell on which grounds the data is restricted, and what the customer objects to."""
+    rights = consents.rights_of(runtime.pool, tenant, subjects)
+    return {"restricted": sorted(rights.grounds), "objections": sorted(rights.objections)}

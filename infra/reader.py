@@ -17,6 +17,7 @@ from infra.change_feed import as_change, changes_of
 from infra.database import Pool
 from infra.keys import NOBODY
 from infra.opening import open_events, open_rows
+from infra.rectified import hide_wrong
 from infra.runtime import Runtime
 from infra.seeing import seeing_held
 from projections import churn_alerts, customer_history, customer_view, sales_pipeline, sla_clocks
@@ -126,8 +127,12 @@ class Reader:
         stream: str | None = None,
         recorded_before: datetime | None = None,
         effective_before: datetime | None = None,
+        rectified: bool = False,
     ) -> Listing | None:
-        """Tell what happened to a customer, in order; None when there is no such customer."""
+        """Tell what happened to a customer, in order; None when there is no such customer.
+
+        What was wrong and has been rectified is told only to who audits: where `rectified` says so.
+        """
         subjects = self.same_customer(tenant, id_)
         if not subjects:
             return None
@@ -139,6 +144,8 @@ class Reader:
         with self._pool.connection() as conn:
             events = conn.execute(customer_history.PAGE, arguments, binary=True).fetchall()
         told = open_events(self._keyring, tenant, (envelope for _, envelope in events[:limit]))
+        if not rectified:
+            hide_wrong(self._pool, tenant, subjects, told)
         positions = [position for position, _ in events[:limit]]
         items = [{"position": p} | event for p, event in zip(positions, told, strict=True)]
         return Listing(items, str(positions[-1]) if len(events) > limit else None)

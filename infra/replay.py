@@ -45,7 +45,7 @@ def replay(
     while after is not None:
         page = reader.history(
             tenant, id_, after=after, limit=PAGE,
-            recorded_before=known_before, effective_before=effective_before,
+            recorded_before=known_before, effective_before=effective_before, rectified=True,
         )  # fmt: skip
         events += page.items if page else []
         after = page.next if page else None

@@ -17,6 +17,7 @@ from commands.privacy import (
     ExpireData,
     LiftRestriction,
     ObjectToProcessing,
+    RectifyData,
     RestrictProcessing,
     SetSchedules,
     WithdrawObjection,
@@ -73,6 +74,7 @@ RIGHTS = (
     LiftRestriction(customer=UUIDS[0], ground="accuracy"),
     ObjectToProcessing(customer=UUIDS[0]),
     WithdrawObjection(customer=UUIDS[0]),
+    RectifyData(customer=UUIDS[0], events=UUIDS[1:3], fields=("full_name",), reason="misspelt"),
     ExpireData(customer=UUIDS[0], schedule="messages", groups=("content",), erasure=UUIDS[1]),
     SetSchedules(
         schedules=(

@@ -68,6 +68,7 @@ POLICY: dict[tuple[str, str], Role | None] = {
     ("POST", "/v1/privacy/restrictions/lift"): "operate",
     ("POST", "/v1/privacy/objections"): "operate",
     ("POST", "/v1/privacy/objections/withdraw"): "operate",
+    ("POST", "/v1/privacy/rectifications"): "operate",
     ("GET", "/v1/privacy/limits"): "operate",
     ("GET", "/v1/audit/checkpoint"): "read",
     ("GET", "/v1/refused"): "operate",

@@ -163,6 +163,7 @@ def test_every_event_can_be_told_but_those_that_only_another_one_brings_about():
         "rights.data_expired.v1",
         "rights.objected.v1",
         "rights.objection_withdrawn.v1",
+        "rights.rectified.v1",
         "rights.restricted.v1",
         "rights.restriction_lifted.v1",
         "schedule.set.v1",
