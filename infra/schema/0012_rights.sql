@@ -23,6 +23,9 @@ CREATE TABLE crm.rights (
 );
 COMMENT ON TABLE crm.rights IS 'Customers whose data is restricted, on which grounds, and what they object to; seq is of the event that last changed it.';
 
+-- Whoever objects is no reason to look longer for whose data is restricted.
+CREATE INDEX rights_restricted ON crm.rights (tenant, subject) WHERE grounds <> '{}';
+
 CREATE FUNCTION crm.note_rights() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     told json := convert_from(NEW.envelope, 'UTF8')::json -> 'data';

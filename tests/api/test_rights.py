@@ -1,16 +1,11 @@
-"""Restriction, objection and requests of persons, over HTTP and on the command line."""
+"""Restriction, objection and requests of persons, over HTTP."""
 
-import json
 from collections.abc import Callable
 
 import pytest
 
-from api.cli_common import FAILED, NOT_FOUND, USAGE
 from tests.api.conftest import Caller
 from tests.api.test_privacy import registered
-from tests.infra.test_cli_audit import ann, crm
-
-__all__ = ["ann", "crm"]
 
 
 def test_only_a_key_of_the_hold_role_is_shown_what_is_restricted(
@@ -113,38 +108,3 @@ def test_consent_is_told_with_its_text_and_guards_what_is_sent(
     assert reader.get(nobody).status_code == 404
     assert reader.get(asked.replace("&channel=email", "")).status_code == 400
     assert caller("read").get(asked).status_code == 404
-
-
-def test_rights_on_the_command_line(crm, ann, catch_up, monkeypatch):
-    code, out, _ = crm("privacy", "request", ann, "--kind", "restriction", "--law", "gdpr")
-    assert code == 0
-    id_ = out.strip()
-    catch_up()
-    [asked] = json.loads(crm("privacy", "due", "--json")[1])
-    assert (asked["id"], asked["kind"]) == (id_, "restriction")
-    assert id_ in crm("privacy", "due")[1]
-    assert crm("privacy", "extend", id_, "--reason", "many")[0] == 0
-    assert crm("privacy", "restrict", ann, "--ground", "accuracy")[0] == 0
-    catch_up()
-    assert json.loads(crm("privacy", "due", "--json")[1]) == []
-    assert json.loads(crm("privacy", "due", "--all", "--json")[1])[0]["status"] == "resolved"
-    assert crm("show", "customer", ann)[0] == NOT_FOUND
-    with monkeypatch.context() as held:
-        held.setenv("CRM_SEES_HELD", "true")
-        assert "Ann" in crm("show", "customer", ann)[1]
-    assert "accuracy" in crm("privacy", "limits")[1]
-    assert crm("privacy", "lift", ann, "--ground", "accuracy")[0] == 0
-    assert crm("show", "customer", ann)[0] == 0
-    assert crm("privacy", "object", ann)[0] == 0
-    assert json.loads(crm("privacy", "limits", "--json")[1])[0]["objections"] == ["profiling"]
-    assert crm("privacy", "withdraw-objection", ann)[0] == 0
-
-
-def test_what_is_mistyped_is_told(crm, ann):
-    assert crm("privacy", "request", ann, "--kind", "everything")[0] == USAGE
-    assert crm("privacy", "request", ann, "--kind", "access", "--law", "x")[0] == USAGE
-    assert crm("privacy", "restrict", ann, "--ground", "legal_hold")[0] == USAGE
-    assert crm("privacy", "extend", "x", "--reason", "y")[0] == USAGE
-    missing = "00000000-0000-0000-0000-00000000dead"
-    assert crm("privacy", "extend", missing, "--reason", "y")[0] == FAILED
-    assert crm("privacy", "restrict", missing, "--ground", "accuracy")[0] == FAILED
