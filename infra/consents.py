@@ -6,7 +6,7 @@ Asked of the events themselves: no read model has to come first, and nothing per
 from collections.abc import Sequence
 from datetime import datetime
 
-from domain.consent import Consent, Statement, may_send, statements
+from domain.consent import NEVER, Consent, Statement, may_send, statements
 from domain.consent import consent as held
 from domain.customer import ConsentGranted, ConsentWithdrawn
 from domain.rights import GROUNDS, Rights
@@ -14,6 +14,7 @@ from infra.database import Pool
 from infra.envelope import decode
 from infra.privacy_requests import everybody
 from infra.runtime import Runtime
+from infra.seeing import SEES_HELD
 
 SAID = """
 SELECT envelope FROM crm.event
@@ -33,8 +34,14 @@ def consent(
     *,
     at: datetime | None = None,
 ) -> Consent:
-    """Tell what held at an instant, as far as it is known today. Raises `Rejected`."""
-    said = told(runtime.pool, tenant, everybody(runtime, tenant, customer))
+    """Tell what held at an instant, as far as it is known today. Raises `Rejected`.
+
+    Of whom the data is restricted it is told to the hold role alone.
+    """
+    subjects = everybody(runtime, tenant, customer)
+    if rights_of(runtime.pool, tenant, subjects).grounds and not SEES_HELD.get():
+        return NEVER
+    said = told(runtime.pool, tenant, subjects)
     return held(said, purpose, channel, at or runtime.ports.now())
 
 

@@ -21,6 +21,7 @@ from infra.database import Pool
 from infra.reader import Reader
 from infra.retention import facts
 from infra.runtime import Runtime
+from infra.seeing import seeing_held
 
 OURS = sorted(
     names("rights.", "schedule.", "churn_alert.", "segment.", "credit.")
@@ -173,7 +174,7 @@ def since(
         "purpose": schedule.purpose, "groups": list(schedule.groups),
     }  # fmt: skip
     query = LIVING.format(since=SINCE[schedule.trigger])
-    with pool.connection() as conn:
+    with seeing_held(), pool.connection() as conn:  # what a restriction keeps is told, too
         rows = conn.execute(query, arguments).fetchall()
     return {subject: Since(at, goes_on) for subject, at, goes_on in rows}
 

@@ -7,7 +7,13 @@ import pytest
 
 from commands.churn_alerts import RaiseChurnAlert
 from commands.command import ByExternalId
-from commands.customers import ChangeProfile, MergeCustomer, RecordPurchase, RegisterCustomer
+from commands.customers import (
+    ChangeProfile,
+    GrantConsent,
+    MergeCustomer,
+    RecordPurchase,
+    RegisterCustomer,
+)
 from commands.interactions import RecordInteraction
 from commands.leads import CaptureLead
 from commands.ports import Who
@@ -17,7 +23,7 @@ from domain.rejected import Rejected
 from domain.rights import GROUNDS
 from infra import rights
 from infra.announced import changed_of
-from infra.consents import must_consent
+from infra.consents import consent, must_consent
 from infra.customer_features import current
 from infra.due import DueCases
 from infra.reader import Reader
@@ -291,6 +297,14 @@ def test_an_objection_to_something_else_stops_no_profiling(runtime, world):
 
 
 def test_nothing_is_sent_to_a_restricted_customer(runtime, world):
+    said = ("acme", ANN, "news", "email")
+    granted = {"customer": ANN, "purpose": "news", "channel": "email", "text_version": "v1"}
+    world.ask(GrantConsent(**granted))
+    assert must_consent(runtime, *said).granted
     rights.restrict(runtime, OFFICER, ANN, "accuracy")
-    with pytest.raises(Rejected):
-        must_consent(runtime, "acme", ANN, "news", "email")
+    with pytest.raises(Rejected) as no:
+        must_consent(runtime, *said)
+    assert no.value.code == "rights.restricted"
+    assert not consent(runtime, *said).granted
+    with seeing_held():
+        assert consent(runtime, *said).granted

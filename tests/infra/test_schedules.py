@@ -1,5 +1,7 @@
 """Retention schedules on real data: what is due dies by itself, and nothing else does."""
 
+import threading
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -24,7 +26,7 @@ from consumers.expiring import destroy_due
 from domain.personal import GROUPS
 from domain.rejected import Rejected
 from domain.schedule import Schedule
-from infra import schedules
+from infra import rights, schedules
 from infra.approvals import Approvals
 from infra.erasure import find, reapply
 from infra.erasure_ledger import ErasuresMissing
@@ -218,6 +220,30 @@ def test_a_legal_hold_keeps_what_is_due_and_the_dry_run_says_so(runtime, world):
     assert [d.kept for d in schedules.due_data(then, "acme", then.ports.now())] == ["legal hold"]
     assert destroy_due(then, "acme") == []
     assert "content" in living(runtime, world.ann)
+
+
+def test_a_restriction_keeps_what_is_due_and_the_dry_run_says_so(runtime, world, catch_up):
+    then = at(runtime, 900)
+    agree(then, MESSAGES)
+    rights.restrict(then, ALICE, world.ann, "claims")
+    catch_up()
+    then = at(runtime, 5000)
+    kept = {d.customer: d.kept for d in schedules.due_data(then, "acme", then.ports.now())}
+    assert kept == {world.ann: "restricted", world.bob: None}
+    assert "content" in living(runtime, world.ann)
+
+
+def test_it_is_destroyed_by_itself(runtime, world):
+    then, stop = at(runtime, 900), threading.Event()
+    agree(then, MESSAGES)
+    loop = threading.Thread(target=expiring.expire, args=(then, stop))
+    loop.start()
+    give_up = time.monotonic() + 30
+    while "content" in living(runtime, world.ann) and time.monotonic() < give_up:
+        time.sleep(0.02)
+    stop.set()
+    loop.join()
+    assert living(runtime, world.ann) == {"identity", "contact"}
 
 
 def test_a_schedule_on_hold_destroys_nothing(runtime, world):
