@@ -106,8 +106,8 @@ def test_worker_processes_give_the_same(filled, monkeypatch):
 def test_memory_that_is_too_small_makes_more_slices_not_other_rows(filled, monkeypatch):
     monkeypatch.setattr(rebuild, "PAGE", 40)
     seen = []
-    halve = Build.halve
-    monkeypatch.setattr(Build, "halve", lambda *a: (seen.append(a[1]), halve(*a))[1])
+    divide = Build.divide
+    monkeypatch.setattr(Build, "divide", lambda *a: (seen.append(a[1]), divide(*a))[1])
     live = dump(filled, "customer_view")
     assert dump(filled, build(filled, "customer_view", memory=8_000).name) == live
     assert len(seen) > 1
@@ -189,7 +189,7 @@ def test_who_was_taken_over_changes_nothing_any_more(filled):
     [slice_] = first.slices()
     for act in (
         lambda: first.note(slice_, 1, 1),
-        lambda: first.halve(slice_),
+        lambda: first.divide(slice_, 2),
         lambda: first.save(slice_, {}, {}, 1),
         lambda: first.finish(slice_, {}, lambda *_: ({}, [])),
         first.complete,
