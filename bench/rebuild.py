@@ -38,7 +38,7 @@ from infra.bulk import Bulk
 from infra.database import pool as open_pool
 from infra.database import url_of
 from infra.ids import uuid7
-from infra.log import EmbeddedLog
+from infra.log import BUCKETS, EmbeddedLog
 from infra.read_models import drop
 from infra.runtime import Runtime, open_runtime
 from infra.sequencing import Sequencing
@@ -159,7 +159,7 @@ def limit(runtime: Runtime, names: tuple[str, ...], workers: int) -> float:
 def read_all(runtime: Runtime, name: str, workers: int) -> None:
     """Read what a rebuild reads, in as many processes."""
     head, url = runtime.events.head(), url_of(runtime.pool)
-    edges = [4096 * n // workers for n in range(workers + 1)]
+    edges = [BUCKETS * n // workers for n in range(workers + 1)]
     with executor(workers) as hands:
         parts = [
             hands.submit(read_slice, url, name, head, low, after - 1)
@@ -173,7 +173,7 @@ def read_slice(url: str, name: str, head: int, low: int, high: int) -> int:
     with open_pool(url, 1) as pool:
         events, ignored = EmbeddedLog(pool), BY_NAME[name].ignores
         return sum(
-            len(events.read_slice(at, min(at + PAGE, head), ignored, (low, high, 4096)))
+            len(events.read_slice(at, min(at + PAGE, head), ignored, (low, high)))
             for at in range(0, head, PAGE)
         )
 

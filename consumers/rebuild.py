@@ -5,15 +5,16 @@ version follows the log until it is level. Killed at any moment, it goes on from
 """
 
 import time
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import orjson
 
-from consumers.follow import Folded, fold, key_of
+from consumers.follow import Folded, fold, fold_keyed, key_of
 from domain.events import Event, Recorded
-from infra.builds import BUCKETS, Build, Fits, Slice
+from infra.builds import Build, Fits, Slice
 from infra.envelope import decode
-from infra.log import EmbeddedLog
+from infra.log import EmbeddedLog, Found
 from infra.tables import Key, Parking
 from projections.projection import Row
 
@@ -55,9 +56,7 @@ class Work:
         """Take the next part of the log into account."""
         upto = min(self.at + PAGE, self._build.target)
         page = self._read(self.at, upto)
-        history = [decode(envelope, position) for position, envelope, _ in page]
-        folded = fold(self._projection, self._rows, history, self._parked)
-        self._take(folded, history, page)
+        self._take(fold_keyed(self._projection, self._rows, self._keyed(page), self._parked))
         self.at = upto
         paused = self._build.note(self._slice, upto, len(page))
         if paused or self._is_time_to_save():
@@ -71,19 +70,19 @@ class Work:
         """Write the rows for good."""
         self._build.finish(self._slice, self._rows, self._settled)
 
-    def _read(self, after: int, upto: int) -> list[tuple[int, bytes, int]]:
-        buckets = (self._slice.low, self._slice.high, BUCKETS)
-        return list(self._events.read_slice(after, upto, self._projection.ignores, buckets))
+    def _read(self, after: int, upto: int) -> Sequence[Found]:
+        buckets = (self._slice.low, self._slice.high)
+        return self._events.read_slice(after, upto, self._projection.ignores, buckets)
 
-    def _take(
-        self, folded: Folded, history: list[Recorded[Event]], page: list[tuple[int, bytes, int]]
-    ) -> None:
-        unknown = folded.rows.keys() - self._buckets.keys()
-        if unknown:
-            for recorded, (_, _, bucket) in zip(history, page, strict=True):
-                key = key_of(self._projection, recorded)
-                if key in unknown:
-                    self._buckets[key] = bucket
+    def _keyed(self, page: Sequence[Found]) -> Iterator[tuple[Key, Recorded[Event]]]:
+        """Give event by event: a page of them taken apart at once is out of the caches again."""
+        for position, envelope, bucket in page:
+            recorded = decode(envelope, position)
+            key = key_of(self._projection, recorded)
+            self._buckets[key] = bucket
+            yield key, recorded
+
+    def _take(self, folded: Folded) -> None:
         for key, row in folded.rows.items():
             if row is None:
                 self._rows.pop(key, None)

@@ -1,9 +1,10 @@
 """A version of a read model being built in PostgreSQL: its slices, and rows written in bulk.
 
-A slice is the customers whose ids hash to some range. Its rows are folded in memory by one worker;
-every half a minute they are saved, so a kill loses no more than that, and when they are finished
-they go into the version's table. Whoever works on a version holds its token; each change checks it
-in its own transaction, so a worker that was believed dead changes nothing any more.
+A slice is the customers of a range of buckets, and can be halved down to one. Its rows are folded
+in memory by one worker; every half a minute they are saved, so a kill loses no more than that, and
+when they are finished they go into the version's table. Whoever works on a version holds its token;
+each change checks it in its own transaction, so a worker that was believed dead changes nothing
+any more.
 """
 
 import time
@@ -20,17 +21,17 @@ from domain.rejected import Rejected
 from infra.bulk import Bulk
 from infra.database import Conn, Pool, connect
 from infra.lease import holder
+from infra.log import BUCKETS
 from infra.read_models import State, Version, locked, put, versions_in
 from infra.tables import Key, Parking, Table
 from projections.projection import Row
 
-BUCKETS = 4096
-"""Into how many the customers hash: a slice is a range of them, and can be halved down to one."""
-
 HELD = "SELECT pg_try_advisory_lock(hashtext('build'), hashtext(%s))"
 
+# It is not waited for the disk: what is told here only shows how far a worker is.
 NOTE = """
-UPDATE crm.slice SET seen = %(seen)s, events = events + %(events)s FROM crm.read_model m
+UPDATE crm.slice SET seen = %(seen)s, events = events + %(events)s
+FROM crm.read_model m, (SELECT set_config('synchronous_commit', 'off', true)) AS settings
 WHERE slice.projection = %(projection)s AND slice.version = %(version)s AND low = %(low)s
   AND m.projection = slice.projection AND m.version = slice.version AND token = %(token)s
 RETURNING paused

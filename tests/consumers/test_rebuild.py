@@ -11,15 +11,16 @@ from commands.command import ByExternalId
 from commands.customers import RecordPurchase, RegisterCustomer
 from consumers import building, rebuild, switching
 from consumers.building import Means, Progress
-from consumers.follow import advance, fold
+from consumers.follow import advance, fold_keyed
 from consumers.service import running
 from domain.customer import PurchaseRecorded
 from domain.events import EVENTS
 from domain.rejected import Rejected
 from domain.values import Money
-from infra.builds import BUCKETS, Build, Poison, Slice, TakenOver, begin, presence
+from infra.builds import Build, Poison, Slice, TakenOver, begin, presence
 from infra.database import url_of
 from infra.keys import NOBODY
+from infra.log import BUCKETS
 from infra.progress import progress
 from infra.read_models import ServingTables, drop, find, pause, versions
 from infra.tables import Moved
@@ -337,7 +338,9 @@ def test_a_poisoned_row_waits_in_the_new_version_too_and_a_worse_one_is_not_prom
         raise NotApplicable("It is broken.")
 
     broken["customer.tier_assigned.v1"] = fail
-    monkeypatch.setattr(rebuild, "fold", lambda p, *rest: fold(replace(p, handlers=broken), *rest))
+    monkeypatch.setattr(
+        rebuild, "fold_keyed", lambda p, *rest: fold_keyed(replace(p, handlers=broken), *rest)
+    )
     watch = Watch()
     build(filled, "customer_view", watch=watch)
     assert {poison.reason for poison in watch.poisons} == {"It is broken."}
