@@ -2,10 +2,9 @@
 
 All on the same events of a realistic mix. The limit is reading the same log without applying
 anything, and one COPY of the finished rows. `CRM_BENCH_EVENTS` says how many events there are.
-`--peers` compares with stream processors instead.
+`peers.py` compares with stream processors.
 """
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -21,8 +20,8 @@ from eventsourcing.application import Application
 from follow import fill_library, recorded
 from library import follow_rate, settings
 from measure import RUNS, fresh_runtime, machine, report, rounded
+from peers import MEMORY, Quiet
 from psycopg import sql
-from rebuild_peers import MEMORY, Quiet, compare_peers
 
 from commands.ports import Batch
 from consumers import building
@@ -213,15 +212,6 @@ def line(case: str, **figures: object) -> None:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--peers", action="store_true", help="against stream processors")
-    if asked.parse_args().peers:
-        compare_peers()
-    else:
-        compare_ours()
-
-
-def compare_ours() -> None:
     with fresh_runtime() as runtime:
         url, directory = url_of(runtime.pool), str(runtime.settings.directory)
         grown, sizes, took = 0, [EVENTS // 10, EVENTS // 3, EVENTS], {}
