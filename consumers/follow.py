@@ -62,9 +62,10 @@ def apply(table: Table, partition: int, after: int, page: Page) -> None:
         parked = change.parked()
         for start in range(0, len(events), PART):
             history = [decode(envelope, at) for at, envelope in events[start : start + PART]]
-            keys = {key_of(projection, recorded) for recorded in history}
+            keyed = [(key_of(projection, recorded), recorded) for recorded in history]
+            keys = {key for key, _ in keyed}
             known = {**change.rows(keys - changed.keys()), **changed}
-            folded = fold(projection, known, history, parked)
+            folded = fold_keyed(projection, known, keyed, parked)
             changed |= folded.rows
             parkings += folded.parkings
             waiting += folded.waiting
@@ -94,11 +95,21 @@ def fold(
     parked: Set[Key] = frozenset(),
 ) -> Folded:
     """Apply events to rows. One that cannot be applied parks its row; the others flow on."""
+    keyed = ((key_of(projection, recorded), recorded) for recorded in history)
+    return fold_keyed(projection, known, keyed, parked)
+
+
+def fold_keyed(
+    projection: Projection,
+    known: Mapping[Key, Row | None],
+    keyed: Iterable[tuple[Key, Recorded[Event]]],
+    parked: Set[Key] = frozenset(),
+) -> Folded:
+    """Do the same with events whose rows are known already."""
     changed: dict[Key, Row | None] = {}
     parkings: dict[Key, Parking] = {}
     waiting = 0
-    for recorded in history:
-        key = key_of(projection, recorded)
+    for key, recorded in keyed:
         if key in parked or key in parkings:
             waiting += 1
             continue

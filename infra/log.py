@@ -5,23 +5,35 @@ from typing import NamedTuple
 
 from infra.database import Pool
 
+BUCKETS = 4096
+"""Into how many the customers hash; whoever wants some of them takes a range of buckets."""
+
+BUCKET = f"(uuid_hash(subject) & {BUCKETS - 1})::smallint"
+"""Tells in SQL which bucket an event is in. The log keeps it: it must never change."""
+
 READ = """
 SELECT l.position, e.envelope FROM crm.log l JOIN crm.event e USING (seq)
 WHERE l.position > %(after)s AND l.position <= %(upto)s AND NOT e.type = ANY(%(ignored)s)
 ORDER BY l.position
 """
 
-# The same of some customers only, those whose ids hash to a range of buckets, and the bucket. Each
-# event is looked up by itself: how many of a page are wanted is more than a planner can guess.
-READ_SLICE = """
+# The same of some customers only, and the bucket of each. An event of others is not even looked up,
+# unless its position was given when the log had no buckets. Each is looked up by itself: how many
+# of a page are wanted is more than a planner can guess.
+READ_SLICE = f"""
 SELECT l.position, e.envelope, e.bucket FROM crm.log l CROSS JOIN LATERAL (
-    SELECT envelope, uuid_hash(subject) & %(mask)s AS bucket FROM crm.event
-    WHERE seq = l.seq AND uuid_hash(subject) & %(mask)s BETWEEN %(low)s AND %(high)s
+    SELECT envelope, coalesce(l.bucket, {BUCKET}) AS bucket FROM crm.event
+    WHERE seq = l.seq AND coalesce(l.bucket, {BUCKET}) BETWEEN %(low)s AND %(high)s
       AND NOT type = ANY(%(ignored)s) OFFSET 0
 ) AS e
 WHERE l.position > %(after)s AND l.position <= %(upto)s
+  AND (l.bucket IS NULL OR l.bucket BETWEEN %(low)s AND %(high)s)
 ORDER BY l.position
 """
+
+
+Found = tuple[int, bytes, int]
+"""Position, envelope and bucket of an event."""
 
 
 class Page(NamedTuple):
@@ -53,13 +65,12 @@ class EmbeddedLog:
             return Page(conn.execute(READ, arguments, binary=True).fetchall(), upto)
 
     def read_slice(
-        self, after: int, upto: int, ignored: Collection[str], buckets: tuple[int, int, int]
-    ) -> Sequence[tuple[int, bytes, int]]:
-        """Give the events of the customers between two buckets (of so many), and the bucket."""
-        low, high, count = buckets
+        self, after: int, upto: int, ignored: Collection[str], buckets: tuple[int, int]
+    ) -> Sequence[Found]:
+        """Give the events of the customers between two buckets, and the bucket of each."""
+        low, high = buckets
         arguments = {
-            "after": after, "upto": upto, "ignored": list(ignored),
-            "low": low, "high": high, "mask": count - 1,
+            "after": after, "upto": upto, "ignored": list(ignored), "low": low, "high": high
         }  # fmt: skip
         with self._pool.connection() as conn:
             return conn.execute(READ_SLICE, arguments, binary=True).fetchall()
