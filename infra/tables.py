@@ -94,6 +94,10 @@ ON CONFLICT (projection, version, tenant, key) DO UPDATE SET position = excluded
 """
 
 
+UNFIT = (orjson.JSONEncodeError, psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
+"""What is raised when rows do not fit: a value, or all of them together."""
+
+
 class Key(NamedTuple):
     """What a row is about."""
 
@@ -278,7 +282,7 @@ class Table:
             " WHERE t.tenant = wanted.tenant AND t.key = wanted.key LIMIT 1) AS found"
         )
         upsert = sql.SQL(
-            "INSERT INTO {0} ({1}) SELECT {1} FROM json_populate_recordset(NULL::{0}, %s::json)"
+            "INSERT INTO {0} ({1}) SELECT {1} FROM jsonb_populate_recordset(NULL::{0}, %s::jsonb)"
             " ON CONFLICT (tenant, key) DO UPDATE SET {2}"
         )
         delete = sql.SQL(
@@ -325,7 +329,7 @@ class Change:
         try:
             with self._conn.transaction():
                 self._conn.execute(self._table.upsert, [orjson.dumps(rows).decode()])
-        except (orjson.JSONEncodeError, psycopg.DataError) as error:
+        except UNFIT as error:
             if len(rows) == 1:
                 reason = f"{type(error).__name__} when the row was written"
                 return {Key(rows[0]["tenant"], rows[0]["key"]): reason}
