@@ -99,6 +99,10 @@ ON CONFLICT (projection, version, tenant, key) DO UPDATE SET position = excluded
 """
 
 
+UNFIT = (orjson.JSONEncodeError, psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
+"""What is raised when rows do not fit: a value, or all of them together."""
+
+
 class Key(NamedTuple):
     """What a row is about."""
 
@@ -286,7 +290,7 @@ class Table:
         upsert = sql.SQL(
             "INSERT INTO {0} ({1}) SELECT {1} FROM {2} ON CONFLICT (tenant, key) DO UPDATE SET {3}"
         )
-        told = sql.SQL("json_populate_recordset(NULL::{}, %s::json)").format(self.id)
+        told = sql.SQL("jsonb_populate_recordset(NULL::{}, %s::jsonb)").format(self.id)
         delete = sql.SQL(
             "DELETE FROM {} WHERE (tenant, key) IN (SELECT * FROM unnest(%s::text[], %s::uuid[]))"
         )
@@ -337,7 +341,7 @@ class Change:
         try:
             with self._conn.transaction():
                 self._conn.execute(self._table.upsert, [orjson.dumps(told).decode()])
-        except (orjson.JSONEncodeError, psycopg.DataError) as error:
+        except UNFIT as error:
             if len(rows) == 1:
                 return {rows[0][0]: f"{type(error).__name__} when the row was written"}
             middle = len(rows) // 2
