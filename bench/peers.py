@@ -110,7 +110,7 @@ def java(program: Path, place: Path) -> list[str]:
 
 
 def python(program: Path, place: Path, packages: tuple[str, ...]) -> list[str]:
-    """Make an environment with a program's packages, with uv if there is one; gives what runs it."""
+    """Make an environment with packages, by uv if there is one; gives what runs a program in it."""
     environment = str(place / "venv")
     own = f"{environment}/bin/python"
     try:
