@@ -5,7 +5,7 @@ was opened is noted where it is opened, so that no question can be asked beside 
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -71,6 +71,15 @@ class Look(NamedTuple):
     rows: int
 
 
+class Step(NamedTuple):
+    """What somebody did to a request that needs two people."""
+
+    step: str
+    request: str
+    who: str
+    digest: str
+
+
 class AccessLog:
     """Notes looks, and tells a person of those at them."""
 
@@ -96,6 +105,24 @@ class AccessLog:
         with self._pool.connection() as conn:
             rows = conn.execute(LOOKS, [tenant, subjects, limit], binary=True).fetchall()
         return [look_of(position, orjson.loads(entry)) for position, entry in rows]
+
+
+def note_step(conn: Conn, tenant: str, step: Step) -> None:
+    """Note that somebody asked, approved or carried out what needs two people."""
+    entry: dict[str, Any] = {
+        "at": datetime.now(UTC), "tenant": tenant, "subjects": [], "groups": [], "rows": 0,
+        "purpose": "four eyes", **step._asdict(),
+    }  # fmt: skip
+    conn.execute(NOTE, [tenant, [], orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)])
+
+
+def steps(conn: Conn) -> Iterator[Step]:
+    """Give the steps that were noted; what cannot be read is left to who checks the log."""
+    for (entry,) in conn.execute("SELECT entry FROM crm.access WHERE subjects = '{}'"):
+        with suppress(ValueError):
+            told = orjson.loads(entry)
+            if "step" in told:
+                yield Step(*(told[name] for name in Step._fields))
 
 
 def look_of(position: int | None, entry: dict[str, Any]) -> Look:

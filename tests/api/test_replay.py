@@ -48,6 +48,7 @@ def test_what_was_known_and_what_changed(
     assert reader.get(path).json()["code"] == "replay.no_instant"
     early = {"as_known_at": "2000-01-01T00:00:00Z"}
     assert reader.get(path, params=early).status_code == 404
-    assert reader.get(path, params=asked | {"until": "2000-01-01T00:00:00Z"}).status_code == 400
+    backwards = reader.get(path, params=asked | {"until": "2000-01-01T00:00:00Z"})
+    assert (backwards.status_code, backwards.json()["code"]) == (400, "replay.backwards")
     assert caller("read").get(path, params=asked).status_code == 404  # another tenant
     assert caller("publish", reader.tenant).get(path, params=asked).status_code == 403
