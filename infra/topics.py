@@ -36,7 +36,7 @@ class TopicNames(NamedTuple):
 
     @property
     def refused(self) -> str:
-        """Dead letters: what came in and was not kept, to the byte, the reason in headers."""
+        """Dead letters: which message was not kept and why, in headers; not what it said."""
         return f"{self.prefix}.inbound.refused"
 
     def read_model(self, table: str) -> str:
