@@ -4,7 +4,7 @@ Who looks and why is said once where a request comes in and holds for all that i
 was opened is noted where it is opened, so that no question can be asked beside the log.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -36,6 +36,15 @@ LOOKS = """
 SELECT l.position, a.entry FROM crm.access a LEFT JOIN crm.access_log l USING (seq)
 WHERE a.tenant = %s AND a.subjects && %s::uuid[] ORDER BY a.seq DESC LIMIT %s
 """
+RECIPIENTS = """
+SELECT entry ->> 'who', count(DISTINCT seq),
+       count(DISTINCT seq) FILTER (WHERE (entry ->> 'exported')::boolean),
+       array_agg(DISTINCT grp ORDER BY grp), max((entry ->> 'at')::timestamptz)
+FROM (SELECT seq, convert_from(entry, 'UTF8')::json AS entry FROM crm.access
+      WHERE tenant = %s AND subjects && %s::uuid[]) AS look,
+     LATERAL (SELECT json_array_elements_text(entry -> 'groups') AS grp) AS of
+GROUP BY 1 ORDER BY 1
+"""
 AT_ONCE = 10_000
 
 
@@ -44,6 +53,8 @@ class Looker(NamedTuple):
 
     who: str
     purpose: str = "not stated"
+    exported: bool = False
+    """Whether it leaves us, as a file."""
 
 
 SYSTEM = Looker("system")
@@ -51,9 +62,9 @@ LOOKER: ContextVar[Looker] = ContextVar("looker", default=SYSTEM)
 
 
 @contextmanager
-def looking(who: str, purpose: str) -> Iterator[None]:
+def looking(who: str, purpose: str, *, exported: bool = False) -> Iterator[None]:
     """Say who looks and why, for as long as the block lasts."""
-    before = LOOKER.set(Looker(who, purpose or "not stated"))
+    before = LOOKER.set(Looker(who, purpose or "not stated", exported))
     try:
         yield
     finally:
@@ -69,6 +80,16 @@ class Look(NamedTuple):
     purpose: str
     groups: list[str]
     rows: int
+
+
+class Recipient(NamedTuple):
+    """To whom personal data was shown: how often, how often for a file, which groups, when last."""
+
+    who: str
+    looks: int
+    exports: int
+    groups: list[str]
+    last_at: datetime
 
 
 class Step(NamedTuple):
@@ -95,10 +116,15 @@ class AccessLog:
         entry: dict[str, Any] = {
             "at": datetime.now(UTC), "tenant": tenant, "who": looker.who,
             "purpose": looker.purpose, "subjects": subjects, "rows": rows,
-            "groups": sorted({group for _, group in pairs}),
+            "groups": sorted({group for _, group in pairs}), "exported": looker.exported,
         }  # fmt: skip
         with self._pool.connection() as conn:
             conn.execute(NOTE, [tenant, subjects, orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)])
+
+    def recipients(self, tenant: str, subjects: Sequence[str]) -> list[Recipient]:
+        """Tell to whom personal data of customers was shown."""
+        with self._pool.connection() as conn:
+            return [Recipient(*row) for row in conn.execute(RECIPIENTS, [tenant, list(subjects)])]
 
     def looks(self, tenant: str, subjects: list[str], limit: int) -> list[Look]:
         """Tell who looked at a customer, when and why; the newest first."""

@@ -38,7 +38,7 @@ def open_held(runtime: Runtime, who: Who, id_: str, file: Path) -> int:
         raise Rejected("request.done", "It was opened already; ask again.")
     sealed = customer_events(runtime.pool, who.tenant, asked.what["subjects"])
     with (
-        looking(who.authid, f"break-glass {id_}: {asked.what['reason']}"),
+        looking(who.authid, f"break-glass {id_}: {asked.what['reason']}", exported=True),
         closing(Keyring(runtime.pool, runtime.keyring.masters, sees_held=True)) as keyring,
     ):
         events = open_events(keyring, who.tenant, (envelope for _, envelope in sealed))
