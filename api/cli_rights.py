@@ -19,7 +19,7 @@ OnGround = Annotated[
 ForPurpose = Annotated[str, typer.Option("--purpose", help="What the customer objects to.")]
 
 
-def request(
+def receive(
     customer: Named,
     kind: Annotated[str, typer.Option("--kind", help="What for: access, erasure, …")],
     *,
@@ -181,7 +181,7 @@ def one_of(told: str, known: Iterable[str]) -> str:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "request": request,
+    "receive": receive,
     "due": due,
     "extend": extend,
     "restrict": restrict,

@@ -9,6 +9,7 @@ from api import (
     privacy,
     problems,
     reads,
+    replay,
     retention,
     rights,
     schedules,
@@ -52,6 +53,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.include_router(privacy.router)
     app.include_router(schedules.router)
     app.include_router(rights.router)
+    app.include_router(replay.router)
     app.add_middleware(Gate, keys=ApiKeys(runtime.pool))
     app.add_middleware(Edge)
     return app

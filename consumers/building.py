@@ -18,9 +18,9 @@ from typing import NamedTuple, Protocol
 
 from consumers.follow import advance
 from consumers.rebuild import Paused, fold_slice
-from infra.builds import BUCKETS, Build, Poison, Slice, begin, begin_check, presence
+from infra.builds import Build, Poison, Slice, begin, begin_check, presence
 from infra.database import pool as open_pool
-from infra.log import EmbeddedLog
+from infra.log import BUCKETS, EmbeddedLog
 from infra.read_models import ServingTables
 from infra.tables import Moved, Table
 from projections.catalogue import BY_NAME

@@ -5,15 +5,17 @@ version follows the log until it is level. Killed at any moment, it goes on from
 """
 
 import time
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from math import ceil
 
 import orjson
 
-from consumers.follow import Folded, fold, key_of
+from consumers.follow import Folded, fold, fold_keyed, key_of
 from domain.events import Event, Recorded
-from infra.builds import BUCKETS, Build, Fits, Slice
+from infra.builds import Build, Fits, Slice
 from infra.envelope import decode
-from infra.log import EmbeddedLog
+from infra.log import EmbeddedLog, Found
 from infra.tables import Key, Parking
 from projections.projection import Row
 
@@ -25,6 +27,10 @@ SAVE_SECONDS = 30.0
 
 PYTHON_FACTOR = 5
 """How much more room a row takes than as JSON: 2 to 4 measured, and what is lost between rows."""
+
+
+PARTS_MAX = 16
+"""Into how many parts a slice is divided at most: each looks at every position again."""
 
 
 class Paused(Exception):
@@ -55,9 +61,7 @@ class Work:
         """Take the next part of the log into account."""
         upto = min(self.at + PAGE, self._build.target)
         page = self._read(self.at, upto)
-        history = [decode(envelope, position) for position, envelope, _ in page]
-        folded = fold(self._projection, self._rows, history, self._parked)
-        self._take(folded, history, page)
+        self._take(fold_keyed(self._projection, self._rows, self._keyed(page), self._parked))
         self.at = upto
         paused = self._build.note(self._slice, upto, len(page))
         if paused or self._is_time_to_save():
@@ -65,25 +69,25 @@ class Work:
         if paused:
             raise Paused
         if self._is_too_much():
-            self._halve()
+            self._divide()
 
     def finish(self) -> None:
         """Write the rows for good."""
         self._build.finish(self._slice, self._rows, self._settled)
 
-    def _read(self, after: int, upto: int) -> list[tuple[int, bytes, int]]:
-        buckets = (self._slice.low, self._slice.high, BUCKETS)
-        return list(self._events.read_slice(after, upto, self._projection.ignores, buckets))
+    def _read(self, after: int, upto: int) -> Sequence[Found]:
+        buckets = (self._slice.low, self._slice.high)
+        return self._events.read_slice(after, upto, self._projection.ignores, buckets)
 
-    def _take(
-        self, folded: Folded, history: list[Recorded[Event]], page: list[tuple[int, bytes, int]]
-    ) -> None:
-        unknown = folded.rows.keys() - self._buckets.keys()
-        if unknown:
-            for recorded, (_, _, bucket) in zip(history, page, strict=True):
-                key = key_of(self._projection, recorded)
-                if key in unknown:
-                    self._buckets[key] = bucket
+    def _keyed(self, page: Sequence[Found]) -> Iterator[tuple[Key, Recorded[Event]]]:
+        """Give event by event: a page of them taken apart at once is out of the caches again."""
+        for position, envelope, bucket in page:
+            recorded = decode(envelope, position)
+            key = key_of(self._projection, recorded)
+            self._buckets[key] = bucket
+            yield key, recorded
+
+    def _take(self, folded: Folded) -> None:
         for key, row in folded.rows.items():
             if row is None:
                 self._rows.pop(key, None)
@@ -106,9 +110,17 @@ class Work:
     def _is_too_much(self) -> bool:
         return self._slice.low < self._slice.high and room(self._rows) > self._memory
 
-    def _halve(self) -> None:
-        """Go on with the lower half of the customers; the others come later, from the beginning."""
-        self._slice = self._build.halve(self._slice)
+    def _divide(self) -> None:
+        """Go on with as many customers as there is room for; the others come later, from the start.
+
+        So many parts are made that each is expected to fit up to the target: what others were
+        folded so far is in vain.
+        """
+        expected = room(self._rows) * self._build.target / self.at
+        parts = min(
+            ceil(expected / self._memory), PARTS_MAX, self._slice.high - self._slice.low + 1
+        )
+        self._slice = self._build.divide(self._slice, max(2, parts))
         high = self._slice.high
         self._rows = {k: row for k, row in self._rows.items() if self._buckets[k] <= high}
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket <= high}

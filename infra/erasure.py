@@ -7,7 +7,6 @@ Every step can be repeated: an erasure that was interrupted goes on where it was
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import orjson
 import structlog
 
 from commands.execute import execute
@@ -17,7 +16,7 @@ from domain.personal import GROUPS, Group
 from domain.privacy_request import Law
 from domain.rejected import Rejected
 from infra.approvals import Approvals, Asked
-from infra.audit_tree import EVENTS
+from infra.certificate import certified, told_to
 from infra.database import Pool
 from infra.erasure_ledger import Entry
 from infra.ids import uuid7
@@ -33,14 +32,10 @@ VALUES (%(id)s, %(tenant)s, %(subjects)s, %(state)s, %(groups)s, %(schedule)s)
 ON CONFLICT (id) DO UPDATE SET state = excluded.state WHERE erasure.state <> 'done'
 """
 HELD = "SELECT subject FROM crm.hold WHERE tenant = %s AND subject = ANY(%s::uuid[])"
-EPOCHS = """
-SELECT epoch, dies_at, destroyed_at FROM crm_keys.epoch WHERE epoch = ANY(%s) ORDER BY epoch
-"""
 UNFINISHED = """
 SELECT id, subjects, groups, schedule FROM crm.erasure
 WHERE tenant = %s AND state = 'begun' AND schedule IS NOT NULL
 """
-CHECKPOINTS = "SELECT projection, version, position FROM crm.checkpoint WHERE partition = -1"
 
 log = structlog.get_logger()
 
@@ -113,6 +108,7 @@ def destroy(runtime: Runtime, task: Task) -> str:
     What quotes the customers goes first: without the keys nobody knows what to search for.
     """
     id_, tenant, subjects, groups, asked, schedule = task
+    shown_to = [each._asdict() for each in runtime.keyring.access.recipients(tenant, subjects)]
     words = sorted(words_of(runtime, tenant, subjects, groups))
     refused = discard_refused(runtime, tenant, quoting(subjects, groups, words))
     runtime.keyring.destroy(tenant, subjects, groups, id_)
@@ -130,7 +126,7 @@ def destroy(runtime: Runtime, task: Task) -> str:
         "request": asked and asked.digest, "done_at": runtime.ports.now(),
         "keys": [key._asdict() for key in runtime.keyring.destroyed(tenant, id_)],
         "removed": removed._asdict() | {"refused_messages": refused},
-        "scan": searched._asdict(),
+        "scan": searched._asdict(), "recipients": shown_to, "told": told_to(runtime),
     }  # fmt: skip
     certificate = certified(runtime, told)
     query = "UPDATE crm.erasure SET state = 'done', certificate = %s WHERE id = %s"
@@ -138,22 +134,6 @@ def destroy(runtime: Runtime, task: Task) -> str:
         conn.execute(query, [certificate, id_])
     log.info("erasure.done", erasure=id_, keys=len(told["keys"]))
     return certificate
-
-
-def certified(runtime: Runtime, told: dict[str, Any]) -> str:
-    """Sign what was done, with the tree as it is now and the epochs that could still open it."""
-    epochs = sorted({key["epoch"] for key in told["keys"]})
-    with runtime.pool.connection() as conn:
-        rows = conn.execute(EPOCHS, [epochs]).fetchall()
-        checkpoints = conn.execute(CHECKPOINTS).fetchall()
-    head = runtime.audit.trees[EVENTS].head()
-    told |= {
-        "epochs": [{"epoch": e, "dies_at": dies, "destroyed_at": at} for e, dies, at in rows],
-        "read_models": {f"{name}_v{version}": at for name, version, at in checkpoints},
-        "checkpoint": head.note if head else None,
-    }
-    text = orjson.dumps(told, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2).decode()
-    return runtime.audit.signer.sign("certificate", text)
 
 
 def find(runtime: Runtime, tenant: str, id_: str) -> Erasure | None:

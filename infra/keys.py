@@ -23,7 +23,6 @@ from infra.access import AccessLog
 from infra.database import Pool
 from infra.ids import uuid7
 from infra.key_lease import KeyLease, count_up, drain
-from infra.seeing import SEES_HELD
 
 CACHE_SECONDS = 60
 CACHE_MAX = 50_000
@@ -155,10 +154,10 @@ class Destroyed(NamedTuple):
 
 
 class Keyring:
-    """Finds, makes and destroys data keys; those under a legal hold are for the hold role."""
+    """Finds, makes and destroys data keys. `sees_held`: also those under a legal hold."""
 
-    def __init__(self, pool: Pool, masters: MasterKeys) -> None:
-        self._pool, self.masters = pool, masters
+    def __init__(self, pool: Pool, masters: MasterKeys, *, sees_held: bool = False) -> None:
+        self._pool, self.masters, self._sees_held = pool, masters, sees_held
         self._cache: dict[tuple[str, Slot], tuple[float, DataKey]] = {}
         self._lease = KeyLease(pool, self.forget)
         self.access = AccessLog(pool)
@@ -170,7 +169,6 @@ class Keyring:
     ) -> Mapping[Slot, DataKey]:
         """Give the keys that exist; a slot without one is missing from the answer."""
         self._lease.attend()
-        held = held or SEES_HELD.get()
         wanted = {slot: None if held else self._cached(tenant, slot) for slot in slots}
         found = {slot: key for slot, key in wanted.items() if key is not None}
         missing = wanted.keys() - found.keys()
@@ -257,7 +255,7 @@ class Keyring:
         arguments = {"tenant": tenant, "subjects": subjects, "groups": groups}
         generation, found = self._lease.generation, {}
         with self._pool.connection() as conn:
-            rows = conn.execute(READ, {**arguments, "held": held}).fetchall()
+            rows = conn.execute(READ, {**arguments, "held": held or self._sees_held}).fetchall()
         for subject, group, key_id, epoch, wrapped in rows:
             slot = Slot(subject, group)
             secret = self.masters.unwrap(epoch, wrapped, bound_to(tenant, slot, key_id, epoch))

@@ -1,9 +1,17 @@
 """The log as followers read it, embedded: straight from PostgreSQL, in order of position."""
 
 from collections.abc import Collection, Sequence
+from concurrent.futures import Future
+from threading import Thread
 from typing import NamedTuple
 
 from infra.database import Pool
+
+BUCKETS = 4096
+"""Into how many the customers hash; whoever wants some of them takes a range of buckets."""
+
+BUCKET = f"(uuid_hash(subject) & {BUCKETS - 1})::smallint"
+"""Tells in SQL which bucket an event is in. The log keeps it: it must never change."""
 
 READ = """
 SELECT l.position, e.envelope FROM crm.log l JOIN crm.event e USING (seq)
@@ -11,17 +19,23 @@ WHERE l.position > %(after)s AND l.position <= %(upto)s AND NOT e.type = ANY(%(i
 ORDER BY l.position
 """
 
-# The same of some customers only, those whose ids hash to a range of buckets, and the bucket. Each
-# event is looked up by itself: how many of a page are wanted is more than a planner can guess.
-READ_SLICE = """
+# The same of some customers only, and the bucket of each. An event of others is not even looked up,
+# unless its position was given when the log had no buckets. Each is looked up by itself: how many
+# of a page are wanted is more than a planner can guess.
+READ_SLICE = f"""
 SELECT l.position, e.envelope, e.bucket FROM crm.log l CROSS JOIN LATERAL (
-    SELECT envelope, uuid_hash(subject) & %(mask)s AS bucket FROM crm.event
-    WHERE seq = l.seq AND uuid_hash(subject) & %(mask)s BETWEEN %(low)s AND %(high)s
+    SELECT envelope, coalesce(l.bucket, {BUCKET}) AS bucket FROM crm.event
+    WHERE seq = l.seq AND coalesce(l.bucket, {BUCKET}) BETWEEN %(low)s AND %(high)s
       AND NOT type = ANY(%(ignored)s) OFFSET 0
 ) AS e
 WHERE l.position > %(after)s AND l.position <= %(upto)s
+  AND (l.bucket IS NULL OR l.bucket BETWEEN %(low)s AND %(high)s)
 ORDER BY l.position
 """
+
+
+Found = tuple[int, bytes, int]
+"""Position, envelope and bucket of an event."""
 
 
 class Page(NamedTuple):
@@ -53,13 +67,47 @@ class EmbeddedLog:
             return Page(conn.execute(READ, arguments, binary=True).fetchall(), upto)
 
     def read_slice(
-        self, after: int, upto: int, ignored: Collection[str], buckets: tuple[int, int, int]
-    ) -> Sequence[tuple[int, bytes, int]]:
-        """Give the events of the customers between two buckets (of so many), and the bucket."""
-        low, high, count = buckets
+        self, after: int, upto: int, ignored: Collection[str], buckets: tuple[int, int]
+    ) -> Sequence[Found]:
+        """Give the events of the customers between two buckets, and the bucket of each."""
+        low, high = buckets
         arguments = {
-            "after": after, "upto": upto, "ignored": list(ignored),
-            "low": low, "high": high, "mask": count - 1,
+            "after": after, "upto": upto, "ignored": list(ignored), "low": low, "high": high
         }  # fmt: skip
         with self._pool.connection() as conn:
             return conn.execute(READ_SLICE, arguments, binary=True).fetchall()
+
+
+class ReadingAhead:
+    """Reads the log page by page, and the next page already while the last one is worked on.
+
+    Only after a full one: what is written down to there never changes.
+    """
+
+    def __init__(self, log: EmbeddedLog) -> None:
+        self._log = log
+        self._next: tuple[int, int, Future[Page]] | None = None
+
+    def read(self, after: int, limit: int) -> Page:
+        """Give the events among the next `limit` positions."""
+        asked, self._next = self._next, None
+        if asked and asked[:2] == (after, limit):
+            page = asked[2].result()
+        else:
+            page = self._log.read(after, limit, ())
+        if page.upto - after == limit:
+            self._next = page.upto, limit, self._begin(page.upto, limit)
+        return page
+
+    def _begin(self, after: int, limit: int) -> Future[Page]:
+        """Let a thread read that nobody waits for when the process ends."""
+        coming: Future[Page] = Future()
+
+        def read() -> None:
+            try:
+                coming.set_result(self._log.read(after, limit, ()))
+            except Exception as error:  # it is raised where the page is asked for
+                coming.set_exception(error)
+
+        Thread(target=read, name="read ahead", daemon=True).start()
+        return coming

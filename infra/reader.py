@@ -127,11 +127,10 @@ class Reader:
         stream: str | None = None,
         recorded_before: datetime | None = None,
         effective_before: datetime | None = None,
-        rectified: bool = False,
     ) -> Listing | None:
         """Tell what happened to a customer, in order; None when there is no such customer.
 
-        What was wrong and has been rectified is told only to who audits: where `rectified` says so.
+        What was wrong and has been rectified is told only by a replay.
         """
         subjects = self.same_customer(tenant, id_)
         if not subjects:
@@ -144,8 +143,7 @@ class Reader:
         with self._pool.connection() as conn:
             events = conn.execute(customer_history.PAGE, arguments, binary=True).fetchall()
         told = open_events(self._keyring, tenant, (envelope for _, envelope in events[:limit]))
-        if not rectified:
-            hide_wrong(self._pool, tenant, subjects, told)
+        hide_wrong(self._pool, tenant, subjects, told)
         positions = [position for position, _ in events[:limit]]
         items = [{"position": p} | event for p, event in zip(positions, told, strict=True)]
         return Listing(items, str(positions[-1]) if len(events) > limit else None)

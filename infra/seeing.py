@@ -1,4 +1,6 @@
-"""The hold role: who works on restrictions and legal holds sees what they keep from all others.
+"""The hold role: who works on restrictions and legal holds sees whom they keep from all others.
+
+Keys that a legal hold closes stay closed: opening what is under them takes two people.
 
 Said once where a request comes in, like who looks and why; it holds for all that is done for it.
 """

@@ -10,12 +10,13 @@ import time
 
 from infra.database import Pool
 from infra.lease import Fenced, Lease
+from infra.log import BUCKET
 
 PENDING = "SELECT EXISTS (SELECT FROM crm.pending)"
 
 # One statement, so that a sequencer that is paused never holds the lease row: for the server this
 # is either done or not begun. The row is locked first, so its position cannot move under us.
-NUMBER = """
+NUMBER = f"""
 WITH lease AS (
     SELECT position FROM crm.lease WHERE name = 'sequencer' AND epoch = %(epoch)s FOR UPDATE
 ), taken AS (
@@ -24,9 +25,9 @@ WITH lease AS (
       AND EXISTS (SELECT FROM lease)
     RETURNING seq
 ), numbered AS (
-    INSERT INTO crm.log (position, seq, leaf)
+    INSERT INTO crm.log (position, seq, leaf, bucket)
     SELECT lease.position + row_number() OVER (ORDER BY seq), seq,
-           sha256('\\x00'::bytea || envelope)
+           sha256('\\x00'::bytea || envelope), {BUCKET}
     FROM lease, taken JOIN crm.event USING (seq)
     RETURNING position
 ), counted AS (

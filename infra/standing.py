@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from infra.builds import BUCKETS
 from infra.database import Pool
+from infra.log import BUCKETS
 from infra.progress import HEAD, level
 from infra.read_models import Version
 from infra.tables import Table

@@ -91,7 +91,13 @@ view = counted.select(
 )
 pw.io.postgres.write(
     view,
-    {"host": host, "port": port, "dbname": database, "user": user},
+    {
+        "host": host,
+        "port": port,
+        "dbname": database,
+        "user": user,
+        "password": os.environ["PGPASSWORD"],
+    },
     "peer_customer_view",
     output_table_type="snapshot",
     primary_key=[view.key],

@@ -24,7 +24,8 @@ app = Application(
     state_dir="state",
 )
 sink = PostgreSQLSink(
-    host=host, port=int(port), dbname=database, user=user, password="",
+    host=host, port=int(port), dbname=database, user=user,
+    password=os.environ["PGPASSWORD"],
     table_name="peer_customer_view", primary_key_columns="key", upsert_on_primary_key=True,
     include_metadata=False, schema_auto_update=False,
 )  # fmt: skip

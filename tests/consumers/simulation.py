@@ -18,9 +18,9 @@ import orjson
 
 from consumers import follow, follow_kafka, rebuild
 from infra import read_models
-from infra.builds import BUCKETS, Poison, Slice, TakenOver
+from infra.builds import Poison, Slice, TakenOver, ranges
 from infra.envelope import decode
-from infra.log import Page
+from infra.log import BUCKETS, Page
 from infra.log_kafka import Link, Polled
 from infra.read_models import NotLevel
 from infra.tables import WHOLE_LOG, Key, Moved
@@ -89,7 +89,7 @@ class System:
         )
 
     def read_slice(self, after: int, upto: int, ignored, buckets):
-        low, high, _ = buckets
+        low, high = buckets
         page = enumerate(self.log[after:upto], after + 1)
         found = [
             (p, e, bucket_of(subject)) for p, (e, subject, type_) in page if type_ not in ignored
@@ -118,7 +118,7 @@ class System:
         return follow.fold(self.projection, {}, history).rows
 
 
-ALL_BUCKETS = (0, BUCKETS - 1, BUCKETS)
+ALL_BUCKETS = (0, BUCKETS - 1)
 
 
 def bucket_of(subject: str) -> int:
@@ -217,12 +217,12 @@ class Build:
         with self._transaction() as rows:
             return rows.paused
 
-    def halve(self, slice_):
-        middle = (slice_.low + slice_.high) // 2
-        lower = slice_._replace(high=middle, saved=0)
+    def divide(self, slice_, parts):
+        (_, high), *others = ranges(slice_.low, slice_.high, parts)
+        lower = slice_._replace(high=high, saved=0)
         with self._transaction() as rows:
             rows.slices[slice_.low] = lower
-            rows.slices[middle + 1] = Slice(middle + 1, slice_.high)
+            rows.slices |= {low: Slice(low, high) for low, high in others}
             rows.saved.pop(slice_.low, None)
         return lower
 

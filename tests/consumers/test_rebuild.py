@@ -11,15 +11,16 @@ from commands.command import ByExternalId
 from commands.customers import RecordPurchase, RegisterCustomer
 from consumers import building, rebuild, switching
 from consumers.building import Means, Progress
-from consumers.follow import advance, fold
+from consumers.follow import advance, fold_keyed
 from consumers.service import running
 from domain.customer import PurchaseRecorded
 from domain.events import EVENTS
 from domain.rejected import Rejected
 from domain.values import Money
-from infra.builds import BUCKETS, Build, Poison, Slice, TakenOver, begin, presence
+from infra.builds import Build, Poison, Slice, TakenOver, begin, presence, ranges
 from infra.database import url_of
 from infra.keys import NOBODY
+from infra.log import BUCKETS
 from infra.progress import progress
 from infra.read_models import ServingTables, drop, find, pause, versions
 from infra.tables import Moved
@@ -102,11 +103,28 @@ def test_worker_processes_give_the_same(filled, monkeypatch):
     assert dump(filled, build(filled, "customer_view", workers=2).name) == live
 
 
+def test_positions_know_their_bucket_and_those_from_before_are_told_by_their_events(filled):
+    """Workers read their share alone; together they read everything, once."""
+    shares = ranges(0, BUCKETS - 1, 3)
+    head, live = filled.events.head(), dump(filled, "customer_view")
+    known = [list(filled.events.read_slice(0, head, (), share)) for share in shares]
+    assert sorted(each[:2] for share in known for each in share) == list(
+        filled.events.read(0, head, ()).events
+    )
+    with filled.pool.connection() as conn:
+        unknown = "SELECT count(*) FROM crm.log WHERE bucket IS NULL"
+        assert conn.execute(unknown).fetchone() == (0,)
+        conn.execute("UPDATE crm.log SET bucket = NULL WHERE position % 2 = 0")
+        assert conn.execute(unknown).fetchone() == (head // 2,)
+    assert [list(filled.events.read_slice(0, head, (), share)) for share in shares] == known
+    assert dump(filled, build(filled, "customer_view", workers=3).name) == live
+
+
 def test_memory_that_is_too_small_makes_more_slices_not_other_rows(filled, monkeypatch):
     monkeypatch.setattr(rebuild, "PAGE", 40)
     seen = []
-    halve = Build.halve
-    monkeypatch.setattr(Build, "halve", lambda *a: (seen.append(a[1]), halve(*a))[1])
+    divide = Build.divide
+    monkeypatch.setattr(Build, "divide", lambda *a: (seen.append(a[1]), divide(*a))[1])
     live = dump(filled, "customer_view")
     assert dump(filled, build(filled, "customer_view", memory=8_000).name) == live
     assert len(seen) > 1
@@ -188,7 +206,7 @@ def test_who_was_taken_over_changes_nothing_any_more(filled):
     [slice_] = first.slices()
     for act in (
         lambda: first.note(slice_, 1, 1),
-        lambda: first.halve(slice_),
+        lambda: first.divide(slice_, 2),
         lambda: first.save(slice_, {}, {}, 1),
         lambda: first.finish(slice_, {}, lambda *_: ({}, [])),
         first.complete,
@@ -337,7 +355,9 @@ def test_a_poisoned_row_waits_in_the_new_version_too_and_a_worse_one_is_not_prom
         raise NotApplicable("It is broken.")
 
     broken["customer.tier_assigned.v1"] = fail
-    monkeypatch.setattr(rebuild, "fold", lambda p, *rest: fold(replace(p, handlers=broken), *rest))
+    monkeypatch.setattr(
+        rebuild, "fold_keyed", lambda p, *rest: fold_keyed(replace(p, handlers=broken), *rest)
+    )
     watch = Watch()
     build(filled, "customer_view", watch=watch)
     assert {poison.reason for poison in watch.poisons} == {"It is broken."}

@@ -55,7 +55,7 @@ def test_without_schedules_everything_is_kept(crm, option):
 
 
 def test_rights_on_the_command_line(crm, ann, catch_up, monkeypatch):
-    code, out, _ = crm("privacy", "request", ann, "--kind", "restriction", "--law", "gdpr")
+    code, out, _ = crm("privacy", "receive", ann, "--kind", "restriction", "--law", "gdpr")
     assert code == 0
     id_ = out.strip()
     catch_up()
@@ -80,8 +80,8 @@ def test_rights_on_the_command_line(crm, ann, catch_up, monkeypatch):
 
 
 def test_what_is_mistyped_is_told(crm, ann):
-    assert crm("privacy", "request", ann, "--kind", "everything")[0] == USAGE
-    assert crm("privacy", "request", ann, "--kind", "access", "--law", "x")[0] == USAGE
+    assert crm("privacy", "receive", ann, "--kind", "everything")[0] == USAGE
+    assert crm("privacy", "receive", ann, "--kind", "access", "--law", "x")[0] == USAGE
     assert crm("privacy", "restrict", ann, "--ground", "legal_hold")[0] == USAGE
     assert crm("privacy", "extend", "x", "--reason", "y")[0] == USAGE
     missing = "00000000-0000-0000-0000-00000000dead"

@@ -27,7 +27,7 @@ from infra.consents import consent, must_consent
 from infra.customer_features import current
 from infra.due import DueCases
 from infra.reader import Reader
-from infra.replay import replay
+from infra.replay import Instants, replay
 from infra.retention import open_alerts
 from infra.seeing import seeing_held
 from infra.sla import SlaReader
@@ -84,7 +84,7 @@ def everything(runtime):
         reader.case("acme", case), reader.case_as_of("acme", case, effective_at=FAR),
         reader.pipeline_summary("acme"), reader.sla_summary("acme"),
         sla.wall("acme", at=FAR), sla.queue("acme"), sla.compliance("acme", at=FAR),
-        replay(reader, "acme", ANN, known_at=FAR),
+        replay(runtime, "acme", ANN, Instants(known=FAR)),
         [each._asdict() for each in current(runtime.pool, "acme", FAR)],
         open_alerts(runtime.pool, "acme"),
         [reader.changes("acme", each.name, limit=999).items for each in ALL],
