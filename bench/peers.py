@@ -110,10 +110,15 @@ def java(program: Path, place: Path) -> list[str]:
 
 
 def python(program: Path, place: Path, packages: tuple[str, ...]) -> list[str]:
-    """Make an environment with a program's packages; gives what runs it."""
-    run(sys.executable, "-m", "venv", str(place / "venv"))
-    own = str(place / "venv" / "bin" / "python")
-    run(own, "-m", "pip", "install", "--quiet", *packages)
+    """Make an environment with packages, by uv if there is one; gives what runs a program in it."""
+    environment = str(place / "venv")
+    own = f"{environment}/bin/python"
+    try:
+        run("uv", "venv", "--quiet", "--python", sys.executable, environment)
+        run("uv", "pip", "install", "--quiet", "--python", own, *packages)
+    except Failed:
+        run(sys.executable, "-m", "venv", "--clear", environment)
+        run(own, "-m", "pip", "install", "--quiet", *packages)
     return [own, str(program)]
 
 

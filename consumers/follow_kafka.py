@@ -24,7 +24,9 @@ def follow_kafka(events: KafkaLog, table: Table, stop: threading.Event) -> None:
     doubts = Doubts(events, table)
 
     def step() -> bool:
+        began = time.monotonic()
         not_taken = polled = events.poll(POLL_SECONDS)
+        doubts.waited += time.monotonic() - began
         try:
             for partition, records in polled.items():
                 doubts.note(partition, records, take(table, partition, records))
@@ -55,6 +57,9 @@ def take(table: Table, partition: int, records: Polled) -> Chain:
 class Doubts:
     """Notices that a partition does not go on although it should, and has it read again.
 
+    Its clock goes only while records are waited for: whoever is slow to apply what has come is
+    busy, not without news.
+
     Something is missing when records are ahead of the chain, or when nothing comes although more
     was published. Group offsets may have been moved, the topic recreated, a relay interrupted.
     First it is read again from the last record that was in order; if that does not help, from its
@@ -66,11 +71,11 @@ class Doubts:
         self._quiet_since: dict[int, float] = {}
         self._in_order: dict[int, int] = {}
         self._rewound: dict[int, tuple[int, float]] = {}
-        self._looked = time.monotonic()
+        self.waited = self._looked = 0.0
 
     def note(self, partition: int, records: Polled, chain: Chain) -> None:
         """Take note of what came of a partition."""
-        self._quiet_since[partition] = time.monotonic()
+        self._quiet_since[partition] = self.waited
         if chain.ahead:
             self._rewind(partition, chain.upto, "a part of the log is missing before a record")
         else:
@@ -79,7 +84,7 @@ class Doubts:
 
     def look(self) -> None:
         """Look, once in a while, whether a quiet partition has been read to its end."""
-        now = time.monotonic()
+        now = self.waited
         if now - self._looked < DOUBT_SECONDS / 3:
             return
         self._looked = now
@@ -101,10 +106,10 @@ class Doubts:
 
     def _rewind(self, partition: int, at: int, reason: str) -> None:
         rewound_at, when = self._rewound.get(partition, (-1, 0.0))
-        if rewound_at == at and time.monotonic() - when < DOUBT_SECONDS:
+        if rewound_at == at and self.waited - when < DOUBT_SECONDS:
             return
         told = log.error if rewound_at == at else log.warning
         told("follower.rewound", projection=self._table.name, partition=partition, position=at,
              reason=reason)  # fmt: skip
-        self._rewound[partition] = (at, time.monotonic())
+        self._rewound[partition] = (at, self.waited)
         self._events.rewind(partition, self._in_order.pop(partition, None))

@@ -1,22 +1,23 @@
 """Rows written in bulk: one COPY, and those that do not fit into the table told apart."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from infra.database import Conn
-from infra.tables import Key, Table
 from projections.projection import Row
+
+if TYPE_CHECKING:
+    from infra.tables import Key, Table
 
 
 class Bulk:
     """Writes rows of one read model."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: "Table") -> None:
         columns = table.projection.columns
         self._columns = [(name, column.type == "jsonb") for name, column in columns.items()]
         names = ("tenant", "key", *columns, "position")
@@ -26,9 +27,9 @@ class Bulk:
         self,
         conn: Conn,
         into: sql.Composable,
-        rows: Sequence[tuple[Key, Row]],
-        buckets: Mapping[Key, int] | None = None,
-    ) -> dict[Key, str]:
+        rows: Sequence[tuple["Key", Row]],
+        buckets: Mapping["Key", int] | None = None,
+    ) -> dict["Key", str]:
         """Write all rows at once, or else halves, down to the ones that do not fit: those and why.
 
         With `buckets`, the table has a column more: in which bucket the row's customer is.
@@ -48,9 +49,9 @@ class Bulk:
             return lower | self.copy(conn, into, rows[half:], buckets)
         return {}
 
-    def _values(self, key: Key, row: Row) -> list[Any]:
-        values = (
-            Jsonb(row[name]) if is_json and row[name] is not None else row[name]
+    def _values(self, key: "Key", row: Row) -> list[Any]:
+        values = [
+            orjson.dumps(row[name]).decode() if is_json and row[name] is not None else row[name]
             for name, is_json in self._columns
-        )
+        ]
         return [key.tenant, key.key, *values, row["position"]]

@@ -45,11 +45,21 @@ class BinaryUuidAsText(Loader):
         return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
+class JsonFromText(Loader):
+    """JSON is read where it lies: the driver's own way copies it first."""
+
+    def load(self, data: Any) -> Any:  # noqa: ANN401 - a buffer of the driver, and what is in it
+        """Read a value."""
+        return orjson.loads(data)
+
+
 def configure(conn: Conn) -> None:
     """Make a new connection speak UTC, text ids and fast JSON."""
     conn.adapters.register_loader("uuid", UuidAsText)
     conn.adapters.register_loader("uuid", BinaryUuidAsText)
     set_json_loads(orjson.loads, conn)
+    conn.adapters.register_loader("json", JsonFromText)
+    conn.adapters.register_loader("jsonb", JsonFromText)
     set_json_dumps(orjson.dumps, conn)
     conn.autocommit = True
 

@@ -4,13 +4,16 @@ Group offsets are only a hint where to begin. What counts is the chain of positi
 next if the read model has everything up to the one before it.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import CorruptRecordError
 from kafka.structs import OffsetAndMetadata
 
+from infra.batches import Raw, read_quickly
 from infra.topics import BACK_SOON
 
 POLL_RECORDS = 20_000
@@ -53,13 +56,21 @@ def continue_chain(links: Iterable[Link], after: int) -> Chain:
     return Chain(taken, upto, repeated, ahead)
 
 
+# The three headers of a record as the relay packs them: their number, and each one's lengths.
+RELAYED = re.compile(rb"\x06\x10position.(\d+)\x10previous.(\d+)\x08type.([\w.]+)", re.DOTALL)
+
+
 def link_of(record: Any) -> Link:  # noqa: ANN401 - the client's record has no public type
     """Read the place of a record from its headers; one without any is never next."""
-    headers = dict(record.headers)
+    relayed = RELAYED.fullmatch(record.packed) if type(record) is Raw else None
+    if relayed:
+        position, previous, type_ = relayed.groups()
+        return Link(int(position), int(previous), type_.decode(), record.value)
     try:
+        headers = dict(record.headers)
         type_ = headers["type"].decode()
         return Link(int(headers["position"]), int(headers["previous"]), type_, record.value)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, CorruptRecordError):
         return Link(0, 0, "", b"")
 
 
@@ -90,6 +101,7 @@ class KafkaLog:
             heartbeat_interval_ms=int(SESSION_SECONDS * 250),
             max_partition_fetch_bytes=8_388_608,
         )
+        read_quickly(self._consumer)
         # Whoever leads a group before it knows the topic gives nobody a partition, and may never
         # notice: kafka-python compares what it knows with what it knew a moment too late.
         self._consumer.partitions_for_topic(topic)

@@ -46,6 +46,7 @@ def test_a_transaction_over_several_parts_gives_the_same_rows(
     table.drop()
     table.create()
     monkeypatch.setattr("consumers.follow.PART", 3)
+    monkeypatch.setattr("infra.tables.MANY", 5)
     assert advance(runtime.events, table)
     assert not advance(runtime.events, table)
     assert rows(runtime) == followed
@@ -67,12 +68,28 @@ def bought(row: Row, event: PurchaseRecorded, _: object) -> Row:
     return row | {"amount": event.amount.amount}
 
 
-def test_a_row_that_does_not_fit_is_parked_and_the_others_flow(runtime: Runtime, catch_up) -> None:
+def outcomes() -> list[float]:
+    return [
+        FOLLOWED.get_sample_value(
+            "crm_projection_events_processed_total", {"projection": "narrow", "outcome": outcome}
+        )
+        or 0
+        for outcome in ("applied", "parked", "waiting")
+    ]
+
+
+@pytest.mark.parametrize("many", [1, 200], ids=["copied", "told"])
+def test_a_row_that_does_not_fit_is_parked_and_the_others_flow(
+    runtime: Runtime, catch_up, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.tables.MANY", many)
+
     def buy(number: int, amount: int) -> RecordPurchase:
         return RecordPurchase(
             customer=customer(number), amount=Money(amount=amount, currency="EUR")
         )
 
+    counted = outcomes()
     ask(runtime, *(RegisterCustomer(customer=customer(n)) for n in range(5)))
     ask(runtime, *(buy(n, 1) for n in range(5)))
     table = Table(runtime.pool, narrow)
@@ -90,10 +107,4 @@ def test_a_row_that_does_not_fit_is_parked_and_the_others_flow(runtime: Runtime,
     assert parked == [(21, "customer.purchase_recorded.v1", reason)]
     assert amounts == [(2,), (2,), (2,), (2,), (2,)]
     assert [(line["event"], line["position"]) for line in told] == [("follower.parked", 21)]
-    counted = [
-        FOLLOWED.get_sample_value(
-            "crm_projection_events_processed_total", {"projection": "narrow", "outcome": outcome}
-        )
-        for outcome in ("applied", "parked", "waiting")
-    ]
-    assert counted == [10, 1, 0]
+    assert [now - then for now, then in zip(outcomes(), counted, strict=True)] == [10, 1, 0]

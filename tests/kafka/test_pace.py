@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from consumers import relay
 from consumers.follow import apply
+from consumers.follow_kafka import follow_kafka
 from consumers.service import running
 from infra.ids import uuid7
 from infra.log_kafka import KafkaLog
@@ -49,6 +50,35 @@ def test_a_slow_read_model_holds_nobody_back(kafka: Runtime, gate: threading.Eve
         assert kafka.tables[SLOW].reached() < kafka.events.head()
         gate.set()
         assert eventually(lambda: level(kafka))
+
+
+def test_whoever_is_slow_to_apply_does_not_doubt_what_it_has_not_come_to(
+    kafka: Runtime, bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The records of the last partition are there for long before it is their turn."""
+
+    def slowly(*arguments: object) -> None:
+        time.sleep(0.8)
+        apply(*arguments)
+
+    monkeypatch.setattr("consumers.follow_kafka.apply", slowly)
+    monkeypatch.setattr("consumers.follow_kafka.DOUBT_SECONDS", 1.5)
+    monkeypatch.setattr("infra.log_kafka.POLL_RECORDS", 60)
+    traffic(kafka, 200)
+    with running(kafka, roles=["sequencer", "relay"]):
+        topic = TopicNames(kafka.settings.kafka_prefix).events
+        table, stop = kafka.tables["customer_view"], threading.Event()
+        assert eventually(
+            lambda: table.published() and kafka.events.head() == max(table.published())
+        )
+        with capture_logs() as told:
+            events = KafkaLog(bootstrap, uuid7(), None, topic)
+            thread = threading.Thread(target=follow_kafka, args=(events, table, stop))
+            thread.start()
+            assert eventually(lambda: table.reached() >= kafka.events.head() > 200)
+            stop.set()
+            thread.join()
+    assert [line for line in told if line["event"] == "follower.rewound"] == []
 
 
 def test_stopping_does_not_wait_for_one_that_hangs(
