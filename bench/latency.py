@@ -76,7 +76,7 @@ def write(runtime: Runtime, seconds: float, told: dict[str, tuple[float, float]]
             with guard:
                 number = next(numbers)
             due = began + number / RATE
-            if due - began > seconds:
+            if max(due, time.perf_counter()) - began > seconds:
                 return
             time.sleep(max(0.0, due - time.perf_counter()))
             asked = Request(buy(number), uuid7())

@@ -7,6 +7,7 @@ version follows the log until it is level. Killed at any moment, it goes on from
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from math import ceil
 
 import orjson
 
@@ -26,6 +27,10 @@ SAVE_SECONDS = 30.0
 
 PYTHON_FACTOR = 5
 """How much more room a row takes than as JSON: 2 to 4 measured, and what is lost between rows."""
+
+
+PARTS_MAX = 16
+"""Into how many parts a slice is divided at most: each looks at every position again."""
 
 
 class Paused(Exception):
@@ -64,7 +69,7 @@ class Work:
         if paused:
             raise Paused
         if self._is_too_much():
-            self._halve()
+            self._divide()
 
     def finish(self) -> None:
         """Write the rows for good."""
@@ -105,9 +110,17 @@ class Work:
     def _is_too_much(self) -> bool:
         return self._slice.low < self._slice.high and room(self._rows) > self._memory
 
-    def _halve(self) -> None:
-        """Go on with the lower half of the customers; the others come later, from the beginning."""
-        self._slice = self._build.halve(self._slice)
+    def _divide(self) -> None:
+        """Go on with as many customers as there is room for; the others come later, from the start.
+
+        So many parts are made that each is expected to fit up to the target: what others were
+        folded so far is in vain.
+        """
+        expected = room(self._rows) * self._build.target / self.at
+        parts = min(
+            ceil(expected / self._memory), PARTS_MAX, self._slice.high - self._slice.low + 1
+        )
+        self._slice = self._build.divide(self._slice, max(2, parts))
         high = self._slice.high
         self._rows = {k: row for k, row in self._rows.items() if self._buckets[k] <= high}
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket <= high}

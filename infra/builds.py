@@ -1,6 +1,6 @@
 """A version of a read model being built in PostgreSQL: its slices, and rows written in bulk.
 
-A slice is the customers of a range of buckets, and can be halved down to one. Its rows are folded
+A slice is the customers of a range of buckets, and can be divided down to one. Its rows are folded
 in memory by one worker; every half a minute they are saved, so a kill loses no more than that, and
 when they are finished they go into the version's table. Whoever works on a version holds its token;
 each change checks it in its own transaction, so a worker that was believed dead changes nothing
@@ -163,9 +163,14 @@ def lay_out(conn: Conn, table: Table, state: State, head: int, parts: int) -> No
         " VALUES (%(projection)s, %(version)s, %(definition)s, %(state)s, %(target)s, %(holder)s)",
         told,
     )
-    edges = [BUCKETS * n // parts for n in range(parts + 1)]
-    for low, after in pairwise(edges):
-        add_slice(conn, table, low, after - 1)
+    for low, high in ranges(0, BUCKETS - 1, parts):
+        add_slice(conn, table, low, high)
+
+
+def ranges(low: int, high: int, parts: int) -> list[tuple[int, int]]:
+    """Divide a range of buckets, both ends included, into so many of about the same size."""
+    edges = [low + (high - low + 1) * n // parts for n in range(parts + 1)]
+    return [(begin, end - 1) for begin, end in pairwise(edges)]
 
 
 def add_slice(conn: Conn, table: Table, low: int, high: int) -> None:
@@ -202,14 +207,15 @@ class Build:
             raise self.taken_over()
         return bool(row[0])
 
-    def halve(self, slice_: Slice) -> Slice:
-        """Leave the upper half of a slice to be folded later; gives the lower one."""
-        middle = (slice_.low + slice_.high) // 2
+    def divide(self, slice_: Slice, parts: int) -> Slice:
+        """Leave all but the lowest of so many parts of a slice to be folded later; gives that."""
+        (_, high), *others = ranges(slice_.low, slice_.high, parts)
         with self._transaction() as conn:
             conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self._stage(slice_)))
-            self._set(conn, slice_, high=middle, saved=0)
-            add_slice(conn, self.table, middle + 1, slice_.high)
-        return slice_._replace(high=middle, saved=0)
+            self._set(conn, slice_, high=high, saved=0)
+            for other in others:
+                add_slice(conn, self.table, *other)
+        return slice_._replace(high=high, saved=0)
 
     def finish(self, slice_: Slice, rows: Mapping[Key, Row], settled: Settle) -> None:
         """Write the rows of a slice for good; those that do not fit are settled first."""

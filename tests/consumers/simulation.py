@@ -18,7 +18,7 @@ import orjson
 
 from consumers import follow, follow_kafka, rebuild
 from infra import read_models
-from infra.builds import Poison, Slice, TakenOver
+from infra.builds import Poison, Slice, TakenOver, ranges
 from infra.envelope import decode
 from infra.log import BUCKETS, Page
 from infra.log_kafka import Link, Polled
@@ -217,12 +217,12 @@ class Build:
         with self._transaction() as rows:
             return rows.paused
 
-    def halve(self, slice_):
-        middle = (slice_.low + slice_.high) // 2
-        lower = slice_._replace(high=middle, saved=0)
+    def divide(self, slice_, parts):
+        (_, high), *others = ranges(slice_.low, slice_.high, parts)
+        lower = slice_._replace(high=high, saved=0)
         with self._transaction() as rows:
             rows.slices[slice_.low] = lower
-            rows.slices[middle + 1] = Slice(middle + 1, slice_.high)
+            rows.slices |= {low: Slice(low, high) for low, high in others}
             rows.saved.pop(slice_.low, None)
         return lower
 

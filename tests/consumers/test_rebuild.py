@@ -17,7 +17,7 @@ from domain.customer import PurchaseRecorded
 from domain.events import EVENTS
 from domain.rejected import Rejected
 from domain.values import Money
-from infra.builds import Build, Poison, Slice, TakenOver, begin, presence
+from infra.builds import Build, Poison, Slice, TakenOver, begin, presence, ranges
 from infra.database import url_of
 from infra.keys import NOBODY
 from infra.log import BUCKETS
@@ -103,11 +103,28 @@ def test_worker_processes_give_the_same(filled, monkeypatch):
     assert dump(filled, build(filled, "customer_view", workers=2).name) == live
 
 
+def test_positions_know_their_bucket_and_those_from_before_are_told_by_their_events(filled):
+    """Workers read their share alone; together they read everything, once."""
+    shares = ranges(0, BUCKETS - 1, 3)
+    head, live = filled.events.head(), dump(filled, "customer_view")
+    known = [list(filled.events.read_slice(0, head, (), share)) for share in shares]
+    assert sorted(each[:2] for share in known for each in share) == list(
+        filled.events.read(0, head, ()).events
+    )
+    with filled.pool.connection() as conn:
+        unknown = "SELECT count(*) FROM crm.log WHERE bucket IS NULL"
+        assert conn.execute(unknown).fetchone() == (0,)
+        conn.execute("UPDATE crm.log SET bucket = NULL WHERE position % 2 = 0")
+        assert conn.execute(unknown).fetchone() == (head // 2,)
+    assert [list(filled.events.read_slice(0, head, (), share)) for share in shares] == known
+    assert dump(filled, build(filled, "customer_view", workers=3).name) == live
+
+
 def test_memory_that_is_too_small_makes_more_slices_not_other_rows(filled, monkeypatch):
     monkeypatch.setattr(rebuild, "PAGE", 40)
     seen = []
-    halve = Build.halve
-    monkeypatch.setattr(Build, "halve", lambda *a: (seen.append(a[1]), halve(*a))[1])
+    divide = Build.divide
+    monkeypatch.setattr(Build, "divide", lambda *a: (seen.append(a[1]), divide(*a))[1])
     live = dump(filled, "customer_view")
     assert dump(filled, build(filled, "customer_view", memory=8_000).name) == live
     assert len(seen) > 1
@@ -189,7 +206,7 @@ def test_who_was_taken_over_changes_nothing_any_more(filled):
     [slice_] = first.slices()
     for act in (
         lambda: first.note(slice_, 1, 1),
-        lambda: first.halve(slice_),
+        lambda: first.divide(slice_, 2),
         lambda: first.save(slice_, {}, {}, 1),
         lambda: first.finish(slice_, {}, lambda *_: ({}, [])),
         first.complete,
