@@ -14,6 +14,7 @@ from api import (
     cli_agreements,
     cli_audit,
     cli_compare,
+    cli_four_eyes,
     cli_kafka,
     cli_keys,
     cli_look,
@@ -68,6 +69,8 @@ GROUPS = {
 }
 for command in (cli_compare.verify, cli_compare.diff, cli_compare.step):
     cli_projections.projections.command()(command)
+for name, asked in cli_four_eyes.COMMANDS.items():
+    cli_privacy.privacy.command(name)(asked)
 for name, command in COMMANDS.items():
     app.command(name)(command)
 for name, group in GROUPS.items():
@@ -94,15 +97,17 @@ def end(exit_code: int, sentence: str) -> NoReturn:
 def told(error: Exception) -> tuple[int, str]:
     """Tell faults of what a command depends on from faults of ours, which keep their traceback."""
     from domain.rejected import Rejected
+    from infra.audit import LogBehind
     from infra.database import DATABASE_AWAY
     from infra.embedded import EmbeddedPostgresError
     from infra.erasure_ledger import ErasuresMissing
+    from infra.master_keys import LostEpoch
     from infra.runtime import UnsafeDatabase
 
     match error:
         case Rejected():
             return FAILED, f"{error.sentence} ({error.code})"
-        case UnsafeDatabase() | ErasuresMissing() | PermissionError():
+        case UnsafeDatabase() | ErasuresMissing() | LogBehind() | LostEpoch() | PermissionError():
             return FAILED, str(error)
         case EmbeddedPostgresError():
             return UNREACHABLE, str(error)

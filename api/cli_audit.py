@@ -12,6 +12,7 @@ from api.cli_common import (
     Fault,
     Json,
     Limit,
+    NewDirectory,
     Tenant,
     customer_id,
     instant,
@@ -21,7 +22,7 @@ from api.cli_look import Named
 
 if TYPE_CHECKING:
     from infra.audit_verify import Report
-    from infra.replay import Difference, Replay, Section
+    from infra.replay import Replay
 
 audit = typer.Typer(help="Prove what happened, and that nothing was altered.", no_args_is_help=True)
 
@@ -51,7 +52,7 @@ def verify(
     """Check the whole log against what was signed and witnessed."""
     from api.output import print_json
 
-    with opened() as runtime:
+    with opened(erased=False) as runtime:
         reports = {
             tree: runtime.audit.verify(tree, deep=not leaves) for tree in runtime.audit.trees
         }
@@ -85,15 +86,13 @@ def print_report(tree: str, report: "Report") -> None:
 @audit.command("export")
 def export(
     customer: Named,
-    to: Annotated[Path, typer.Option("--to", help="A directory that does not exist yet.")],
+    to: NewDirectory,
     tenant: Tenant = None,
 ) -> None:
     """Write a customer's history with its proofs, and the script that checks them."""
     from infra.audit_export import export as write
     from infra.reader import Reader
 
-    if to.exists():
-        raise Fault(USAGE, f"{to} exists already.")
     with opened() as runtime:
         tenant = tenant or runtime.settings.tenant
         id_ = customer_id(runtime, tenant, customer)
@@ -152,46 +151,34 @@ def replay(
     tenant: Tenant = None,
     as_json: Json = False,
 ) -> None:
-    """Show a customer as it was, what that came from, and what has changed since."""
+    """Show a customer as it was, by whom and how we knew, and what has changed since."""
     from api.output import print_json
-    from infra.reader import Reader
-    from infra.replay import differences
+    from infra.replay import Instants
     from infra.replay import replay as as_of
 
     if known is None and effective is None:
         raise Fault(USAGE, "Name an instant: --as-known-at, --as-effective-at, or both.")
-    at, of, end = instant(known), instant(effective), instant(until)
+    then, end = Instants(instant(known), instant(effective)), instant(until)
     with opened() as runtime:
         tenant = tenant or runtime.settings.tenant
-        reader, id_ = Reader(runtime), customer_id(runtime, tenant, customer)
-        then = as_of(reader, tenant, id_, at, of)
-        later = as_of(reader, tenant, id_, at and end, None if at else end) if end else None
-    if then.customer is None and later is None:
+        found = as_of(runtime, tenant, customer_id(runtime, tenant, customer), then, end)
+    if found.customer is None and not found.differences:
         raise Fault(NOT_FOUND, f"Nothing was known of customer {customer} then.")
-    changed = differences(then.customer, later.customer) if later else []
     if as_json:
-        print_json(then._asdict() | {"differences": changed})
+        print_json(found)
     else:
-        show_replay(f"{customer} as of {known or effective}", then, changed, html)
+        show_replay(f"{customer} as of {known or effective}", found, html)
 
 
-def show_replay(title: str, then: "Replay", changed: "list[Difference]", html: Path | None) -> None:
+def show_replay(title: str, found: "Replay", html: Path | None) -> None:
     """Print the state, its events and what changed; or write them as a page."""
     from api.output import print_line, print_table
-    from infra.replay import flat, page
+    from infra.replay import page, sections
 
-    columns = ("position", "happened (UTC)", "learned (UTC)", "event", "by", "command")
-    names = ("position", "time", "recordedtime", "type", "authid", "commandid")
-    events = [[event[name] for name in names] for event in then.events]
-    sections: list[Section] = [
-        ("State", ("what", "value"), list(flat("", then.customer or {}))),
-        ("Known from", columns, events),
-        ("Changed since", ("what", "then", "later"), changed),
-    ]
     if html is not None:
-        html.write_text(page(title, sections), "utf-8")
+        html.write_text(page(title, sections(found)), "utf-8")
         return
-    for heading, heads, rows in sections:
+    for heading, heads, rows in sections(found):
         print_line(heading, style="bold")
         print_table(heads, rows, "Nothing.")
         print_line("")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,6 +24,16 @@ class Fault(Exception):
         self.exit_code, self.sentence = exit_code, sentence
 
 
+def new(path: Path) -> Path:
+    """Refuse a path where there is something already."""
+    if path.exists():
+        raise Fault(USAGE, f"{path} exists already.")
+    return path
+
+
+NewDirectory = Annotated[
+    Path, typer.Option("--to", callback=new, help="A directory that does not exist yet.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Tenant = Annotated[
     str | None, typer.Option("--tenant", help="Whose data; CRM_TENANT by default.", metavar="NAME")

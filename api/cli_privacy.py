@@ -1,6 +1,5 @@
 """Commands for the data protection officer: erase, hold, and the life of master keys."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ from api.cli_common import (
     Fault,
     Json,
     Limit,
+    NewDirectory,
     Tenant,
     customer_id,
     instant,
@@ -52,7 +52,7 @@ def requests(limit: Limit = 50, tenant: Tenant = None, as_json: Json = False) ->
     from api.output import print_json, print_table
     from infra.approvals import Approvals
 
-    with opened() as runtime:
+    with opened(erased=False) as runtime:
         found = Approvals(runtime.pool).page(tenant or runtime.settings.tenant, limit)
     if as_json:
         print_json([each._asdict() | {"approved": None} for each in found])
@@ -75,11 +75,12 @@ def approve(
 ) -> None:
     """Approve what another person has asked, and carry it out."""
     from infra.approvals import Approvals
-    from infra.four_eyes import carry_out
+    from infra.four_eyes import carry_out, may_go_on
 
-    with opened() as runtime:
-        who = who_of(runtime, tenant)
-        approved = Approvals(runtime.pool).approve(who, valid(id_), digest)
+    with opened(erased=False) as runtime:
+        who, approvals = who_of(runtime, tenant), Approvals(runtime.pool)
+        may_go_on(runtime, approvals.get(who.tenant, valid(id_)))
+        approved = approvals.approve(who, valid(id_), digest)
         typer.echo(carry_out(runtime, approved))
 
 
@@ -87,12 +88,13 @@ def approve(
 def resume(id_: RequestId, tenant: Tenant = None) -> None:
     """Carry out again what was approved and then interrupted."""
     from infra.approvals import Approvals
-    from infra.four_eyes import carry_out
+    from infra.four_eyes import carry_out, may_go_on
 
-    with opened() as runtime:
+    with opened(erased=False) as runtime:
         asked = Approvals(runtime.pool).get(tenant or runtime.settings.tenant, valid(id_))
         if asked is None:
             raise Fault(NOT_FOUND, f"There is no request {id_}.")
+        may_go_on(runtime, asked)
         typer.echo(carry_out(runtime, asked))
 
 
@@ -182,15 +184,13 @@ def reapply() -> None:
 @privacy.command("access")
 def access(
     customer: Named,
-    to: Annotated[Path, typer.Option("--to", help="A directory that does not exist yet.")],
+    to: NewDirectory,
     tenant: Tenant = None,
 ) -> None:
     """Write all that is known of a customer, for the customer: readable and portable."""
     from infra.access_bundle import write_bundle
     from infra.holds import customers
 
-    if to.exists():
-        raise Fault(USAGE, f"{to} exists already.")
     with opened() as runtime:
         who = who_of(runtime, tenant)
         subjects = customers(runtime, who.tenant, customer_id(runtime, who.tenant, customer))

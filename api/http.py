@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from api import dead_letters, privacy, problems, reads, retention, sla_reads
+from api import dead_letters, privacy, problems, reads, replay, retention, sla_reads
 from api.auth import Gate
 from api.docs import docs_routes
 from api.edge import Edge
@@ -41,6 +41,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.include_router(sla_reads.router)
     app.include_router(dead_letters.router)
     app.include_router(privacy.router)
+    app.include_router(replay.router)
     app.add_middleware(Gate, keys=ApiKeys(runtime.pool))
     app.add_middleware(Edge)
     return app

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -17,7 +17,7 @@ from api.reads import PathId, The, told
 from commands.ports import Who
 from domain.rejected import Rejected
 from domain.values import Id
-from infra.approvals import Approvals, Asked
+from infra.approvals import Approvals, Asked, Kind
 from infra.audit_tree import EVENTS
 from infra.erasure import ask, find
 from infra.four_eyes import carry_out
@@ -43,7 +43,7 @@ class RequestShown(Answer):
     """Something that one person has asked and another must approve."""
 
     id: Id
-    kind: Literal["erasure", "hold.release", "epoch.destroy"]
+    kind: Kind
     what: dict[str, Any]
     digest: str
     asked_by: str
@@ -102,8 +102,8 @@ def approve(request: Request, the: The, id_: PathId, approval: Approval) -> Resp
     approvals = Approvals(runtime.pool)
     with refusals():
         asked = approvals.get(the.tenant, id_)
-        if asked is not None and asked.kind == "epoch.destroy":  # no tenant's business
-            raise Rejected("request.forbidden", "Master keys are destroyed on the command line.")
+        if asked is not None and asked.kind not in BY_TENANTS:
+            raise Rejected("request.forbidden", f"{asked.kind} is approved on the command line.")
         approved = approvals.approve(who_of(request), id_, approval.digest)
         return the.answer({"id": id_, "outcome": carry_out(runtime, approved)})
 
@@ -126,6 +126,8 @@ def checkpoint(request: Request, the: The) -> Response:
 
 
 LISTED = 100
+BY_TENANTS: tuple[Kind, ...] = ("erasure", "hold.release")
+"""What keys of a tenant may approve; all else is for people who work on the installation."""
 
 
 def shown(asked: Asked) -> dict[str, Any]:

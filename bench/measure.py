@@ -1,6 +1,7 @@
 """How a benchmark is run: ours and its control by turns on one server, one JSON line per case."""
 
 import json
+import multiprocessing
 import os
 import platform
 import statistics
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import structlog
@@ -112,10 +114,50 @@ def per_second_in_threads(threads: int, seconds: float, make: Callable[[], Calla
         return sum(count.result() for count in counts) / (time.perf_counter() - started)
 
 
+def per_second_in_processes(
+    processes: int, threads: int, seconds: float, prepare: Callable[..., Any], *arguments: object
+) -> float:
+    """Give the rate at which threads of several processes together repeat something.
+
+    `prepare` is called with the arguments in each process, gives what `per_second_in_threads` takes
+    and is a function of a module: nothing but names and arguments gets to another process.
+    """
+    context = multiprocessing.get_context("spawn")
+    begin, rates = context.Barrier(processes), context.SimpleQueue()
+    started = [
+        context.Process(
+            target=_repeat_in_process, args=(begin, rates, threads, seconds, prepare, arguments)
+        )
+        for _ in range(processes)
+    ]
+    for process in started:
+        process.start()
+    total = sum(rates.get() for _ in started)
+    for process in started:
+        process.join()
+    return total
+
+
+def _repeat_in_process(begin, rates, threads, seconds, prepare, arguments) -> None:
+    try:
+        with prepare(*arguments) as make:
+            begin.wait(60)
+            rates.put(per_second_in_threads(threads, seconds, make))
+    except BaseException:
+        begin.abort()
+        rates.put(0.0)
+        raise
+
+
+def silence() -> None:
+    """Let the log say nothing: a benchmark's lines are alone."""
+    structlog.configure(processors=[structlog.processors.JSONRenderer()], wrapper_class=Silent)
+
+
 @contextmanager
 def fresh_runtime() -> Iterator[Runtime]:
     """Open everything on a database of its own, on CRM_BENCH_DATABASE_URL or an embedded one."""
-    structlog.configure(processors=[structlog.processors.JSONRenderer()], wrapper_class=Silent)
+    silence()
     with tempfile.TemporaryDirectory(prefix="crm-bench-") as directory, server(directory) as url:
         name = f"crm_bench_{os.getpid()}"
         execute(url, f"CREATE DATABASE {name} TEMPLATE template0")

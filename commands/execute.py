@@ -44,18 +44,22 @@ def execute(requests: Sequence[Request], who: Who, ports: Ports) -> list[Verdict
 
 def decide(request: Request, session: Session) -> Verdict:
     """Decide one request, unless it was here before: then its first answer is given again."""
+    try:
+        return decided(request, session)
+    except Rejected as no:
+        is_conflict = no.code.endswith(".conflict")
+        return Verdict("conflict" if is_conflict else "rejected", no.code, no.sentence)
+
+
+def decided(request: Request, session: Session) -> Verdict:
+    """Decide one request; raises `Rejected`."""
     command, store = request.command, session.ports.store
     fingerprint = FACT if command.is_fact else store.fingerprint(session.who.tenant, command)
     first = session.answer(request)
     if first is not None:
         return again(first, fingerprint)
     draft = Draft(session, request)
-    try:
-        events = draft.decide()
-    except Rejected as no:
-        return Verdict(
-            "conflict" if no.code.endswith(".conflict") else "rejected", no.code, no.sentence
-        )
+    events = draft.decide()
     if command.is_fact and not events:
         return Verdict("duplicate", events=(session.fact(request.commandid),))
     session.keep(draft.events, draft.streams, draft.owners)

@@ -111,7 +111,7 @@ class EventStore(Protocol):
         """Give the customers that identifiers lead to."""
 
     def load(self, tenant: str, streams: Iterable[str]) -> Mapping[str, Sequence[Recorded[Event]]]:
-        """Give the events of each stream, first to last."""
+        """Give the events of each stream, first to last; some may be `Unreadable`."""
 
     def subjects(self, tenant: str, streams: Iterable[str]) -> Mapping[str, str]:
         """Give the customer that each known stream is about."""

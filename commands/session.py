@@ -22,8 +22,9 @@ from domain.case import Case
 from domain.churn_alert import ChurnAlerts
 from domain.credit import Ledger
 from domain.customer import Customer
-from domain.events import Event, Recorded
+from domain.events import Event, Recorded, Unreadable
 from domain.lead import Lead, Pipeline
+from domain.rejected import Rejected
 from domain.retention_policy import RetentionPolicyHeld
 from domain.segment import Membership
 from domain.value_model import ValueModel
@@ -70,9 +71,11 @@ def after(stream: str, before: Stream, event: Event) -> Stream:
 
 
 def folded(stream: str, history: Iterable[Recorded[Event]]) -> Stream:
-    """Give a stream after all its events."""
+    """Give a stream after all its events, or the first of them that cannot be read."""
     state = Stream(0, None)
     for recorded in history:
+        if isinstance(recorded.event, Unreadable):
+            return Stream(recorded.version, recorded.event)  # type: ignore[arg-type]
         state = after(stream, state, recorded.event)
     return state
 
@@ -96,10 +99,15 @@ class Session:
         self._read_ahead(requests)
 
     def stream(self, stream: str) -> Stream:
-        """Give a stream as it is by now."""
+        """Give a stream as it is by now. Raises `Rejected` if an event of it cannot be read."""
         if stream not in self._streams:
             self._load([stream])
-        return self._streams[stream]
+        known = self._streams[stream]
+        if isinstance(known.state, Unreadable):
+            raise Rejected(
+                "stream.unreadable", f"What happened before cannot be read. {known.state.reason}"
+            )
+        return known
 
     def is_customer(self, stream: str) -> bool:
         """Tell whether a stream is a customer's, without reading all of it."""

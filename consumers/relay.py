@@ -9,7 +9,7 @@ from consumers.loop import run
 from infra.lease import Fenced
 from infra.published import NotPublished, Publication, Sent
 
-PAGE = 2_000
+PAGE = 4_000
 """How many positions are handed to the client at once."""
 
 PAGES_IN_FLIGHT = 3
@@ -47,7 +47,7 @@ def publish(publication: Publication, in_flight: deque[Sent]) -> bool:
         after, last = in_flight[-1].upto, in_flight[-1].last
     else:
         after, last = publication.progress()
-    page = publication.log.read(after, PAGE, ignored=())
+    page = publication.log.read(after, PAGE)
     if page.upto > after:
         in_flight.append(publication.send(page.events, last, page.upto))
     while in_flight and (len(in_flight) >= PAGES_IN_FLIGHT or page.upto == after):

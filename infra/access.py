@@ -4,8 +4,8 @@ Who looks and why is said once where a request comes in and holds for all that i
 was opened is noted where it is opened, so that no question can be asked beside the log.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -36,6 +36,15 @@ LOOKS = """
 SELECT l.position, a.entry FROM crm.access a LEFT JOIN crm.access_log l USING (seq)
 WHERE a.tenant = %s AND a.subjects && %s::uuid[] ORDER BY a.seq DESC LIMIT %s
 """
+RECIPIENTS = """
+SELECT entry ->> 'who', count(DISTINCT seq),
+       count(DISTINCT seq) FILTER (WHERE (entry ->> 'exported')::boolean),
+       array_agg(DISTINCT grp ORDER BY grp), max((entry ->> 'at')::timestamptz)
+FROM (SELECT seq, convert_from(entry, 'UTF8')::json AS entry FROM crm.access
+      WHERE tenant = %s AND subjects && %s::uuid[]) AS look,
+     LATERAL (SELECT json_array_elements_text(entry -> 'groups') AS grp) AS of
+GROUP BY 1 ORDER BY 1
+"""
 AT_ONCE = 10_000
 
 
@@ -44,6 +53,8 @@ class Looker(NamedTuple):
 
     who: str
     purpose: str = "not stated"
+    exported: bool = False
+    """Whether it leaves us, as a file."""
 
 
 SYSTEM = Looker("system")
@@ -51,9 +62,9 @@ LOOKER: ContextVar[Looker] = ContextVar("looker", default=SYSTEM)
 
 
 @contextmanager
-def looking(who: str, purpose: str) -> Iterator[None]:
+def looking(who: str, purpose: str, *, exported: bool = False) -> Iterator[None]:
     """Say who looks and why, for as long as the block lasts."""
-    before = LOOKER.set(Looker(who, purpose or "not stated"))
+    before = LOOKER.set(Looker(who, purpose or "not stated", exported))
     try:
         yield
     finally:
@@ -71,6 +82,25 @@ class Look(NamedTuple):
     rows: int
 
 
+class Recipient(NamedTuple):
+    """To whom personal data was shown: how often, how often for a file, which groups, when last."""
+
+    who: str
+    looks: int
+    exports: int
+    groups: list[str]
+    last_at: datetime
+
+
+class Step(NamedTuple):
+    """What somebody did to a request that needs two people."""
+
+    step: str
+    request: str
+    who: str
+    digest: str
+
+
 class AccessLog:
     """Notes looks, and tells a person of those at them."""
 
@@ -86,16 +116,39 @@ class AccessLog:
         entry: dict[str, Any] = {
             "at": datetime.now(UTC), "tenant": tenant, "who": looker.who,
             "purpose": looker.purpose, "subjects": subjects, "rows": rows,
-            "groups": sorted({group for _, group in pairs}),
+            "groups": sorted({group for _, group in pairs}), "exported": looker.exported,
         }  # fmt: skip
         with self._pool.connection() as conn:
             conn.execute(NOTE, [tenant, subjects, orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)])
+
+    def recipients(self, tenant: str, subjects: Sequence[str]) -> list[Recipient]:
+        """Tell to whom personal data of customers was shown."""
+        with self._pool.connection() as conn:
+            return [Recipient(*row) for row in conn.execute(RECIPIENTS, [tenant, list(subjects)])]
 
     def looks(self, tenant: str, subjects: list[str], limit: int) -> list[Look]:
         """Tell who looked at a customer, when and why; the newest first."""
         with self._pool.connection() as conn:
             rows = conn.execute(LOOKS, [tenant, subjects, limit], binary=True).fetchall()
         return [look_of(position, orjson.loads(entry)) for position, entry in rows]
+
+
+def note_step(conn: Conn, tenant: str, step: Step) -> None:
+    """Note that somebody asked, approved or carried out what needs two people."""
+    entry: dict[str, Any] = {
+        "at": datetime.now(UTC), "tenant": tenant, "subjects": [], "groups": [], "rows": 0,
+        "purpose": "four eyes", **step._asdict(),
+    }  # fmt: skip
+    conn.execute(NOTE, [tenant, [], orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)])
+
+
+def steps(conn: Conn) -> Iterator[Step]:
+    """Give the steps that were noted; what cannot be read is left to who checks the log."""
+    for (entry,) in conn.execute("SELECT entry FROM crm.access WHERE subjects = '{}'"):
+        with suppress(ValueError):
+            told = orjson.loads(entry)
+            if "step" in told:
+                yield Step(*(told[name] for name in Step._fields))
 
 
 def look_of(position: int | None, entry: dict[str, Any]) -> Look:

@@ -23,7 +23,7 @@ def write_bundle(
     """Write the bundle; gives the number of events. The looks of others are told without names."""
     reader, access = Reader(runtime), runtime.keyring.access
     looks = access.looks(tenant, list(subjects), LOOKS_MAX)
-    with looking(who, "access request of the customer"):
+    with looking(who, "access request of the customer", exported=True):
         sealed = customer_events(runtime.pool, tenant, subjects)
         events = open_events(runtime.keyring, tenant, (envelope for _, envelope in sealed))
         customer = reader.customer(tenant, subjects[0])

@@ -1,7 +1,11 @@
-"""Four eyes: what one person asks, another one approves, to the letter and in time."""
+"""Four eyes: what one person asks, another one approves, to the letter and in time.
+
+Every step is noted in the access log as well, whose tree is signed and witnessed: whoever changes
+a request afterwards, or who approved it, is found.
+"""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
@@ -9,12 +13,17 @@ import orjson
 
 from commands.ports import Who
 from domain.rejected import Rejected
-from infra.database import Pool
+from infra.access import LOOKER, Step, note_step, steps
+from infra.database import Conn, Pool
 from infra.ids import uuid7
 
-Kind = Literal["erasure", "hold.release", "epoch.destroy"]
+Kind = Literal[
+    "erasure", "hold.release", "epoch.destroy", "event.correct", "break-glass", "log.restore"
+]
 
-VALID_DAYS = 7
+VALID = timedelta(days=7)
+VALID_FOR: Mapping[Kind, timedelta] = {"break-glass": timedelta(hours=1)}
+"""What is urgent is not kept in a drawer."""
 
 COLUMNS = """
 id, tenant, kind, asked, asked_by, asked_at, expires_at, approved_by, done_at, approved
@@ -56,12 +65,15 @@ class Approvals:
         asked = orjson.dumps(what, option=orjson.OPT_SORT_KEYS)
         query = f"""
             INSERT INTO crm.request (id, tenant, kind, asked, asked_by, expires_at)
-            VALUES (%s, %s, %s, %s, %s, clock_timestamp() + make_interval(days => %s))
+            VALUES (%s, %s, %s, %s, %s, clock_timestamp() + %s)
             RETURNING {COLUMNS}
         """
-        arguments = [uuid7(), who.tenant, kind, asked, who.authid, VALID_DAYS]
-        with self._pool.connection() as conn:
-            return asked_of(conn.execute(query, arguments, binary=True).fetchone() or ())
+        valid = VALID_FOR.get(kind, VALID)
+        arguments = [uuid7(), who.tenant, kind, asked, who.authid, valid]
+        with self._pool.connection() as conn, conn.transaction():
+            new = asked_of(conn.execute(query, arguments, binary=True).fetchone() or ())
+            note_step(conn, who.tenant, Step("asked", new.id, who.authid, new.digest))
+        return new
 
     def approve(self, who: Who, id_: str, digest: str) -> Asked:
         """Approve a request; `digest` says which words were read. Raises `Rejected`."""
@@ -70,8 +82,10 @@ class Approvals:
         except ValueError:
             wanted = b""
         arguments = {"tenant": who.tenant, "id": id_, "who": who.authid, "digest": wanted}
-        with self._pool.connection() as conn:
+        with self._pool.connection() as conn, conn.transaction():
             row = conn.execute(APPROVE, arguments, binary=True).fetchone()
+            if row is not None:
+                note_step(conn, who.tenant, Step("approved", id_, who.authid, digest))
         if row is not None:
             return asked_of(row)
         raise self._refusal(who, id_, digest)
@@ -103,14 +117,18 @@ class Approvals:
             raise Rejected("request.changed", "What was approved is not what is asked now.")
         return found
 
-    def done(self, tenant: str, id_: str) -> None:
-        """Note that a request was carried out."""
+    def done(self, tenant: str, id_: str) -> bool:
+        """Note that a request was carried out; tells whether that is new."""
         query = """
-            UPDATE crm.request SET done_at = coalesce(done_at, clock_timestamp())
-            WHERE tenant = %s AND id = %s AND approved_by IS NOT NULL
+            UPDATE crm.request SET done_at = clock_timestamp()
+            WHERE tenant = %s AND id = %s AND approved_by IS NOT NULL AND done_at IS NULL
+            RETURNING encode(approved, 'hex')
         """
-        with self._pool.connection() as conn:
-            conn.execute(query, [tenant, id_])
+        with self._pool.connection() as conn, conn.transaction():
+            row = conn.execute(query, [tenant, id_]).fetchone()
+            if row is not None:
+                note_step(conn, tenant, Step("done", id_, LOOKER.get().who, row[0]))
+        return row is not None
 
     def _refusal(self, who: Who, id_: str, digest: str) -> Rejected:
         found = self.get(who.tenant, id_)
@@ -129,3 +147,16 @@ def asked_of(row: tuple[Any, ...]) -> Asked:
     """Make a request of its row."""
     id_, tenant, kind, asked, *rest = row
     return Asked(id_, tenant, kind, orjson.loads(asked), sha256(asked).hexdigest(), *rest)
+
+
+def wrong_requests(conn: Conn) -> list[str]:
+    """Tell which requests are not, or not any more, what was noted of them."""
+    query = """
+        SELECT 'asked', id, asked_by, encode(sha256(asked), 'hex') FROM crm.request
+        UNION ALL
+        SELECT 'approved', id, approved_by, encode(approved, 'hex') FROM crm.request
+        WHERE approved_by IS NOT NULL
+    """
+    told = {Step(*row) for row in conn.execute(query)}
+    noted = {step for step in steps(conn) if step.step != "done"}
+    return sorted({step.request for step in told ^ noted})

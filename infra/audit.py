@@ -6,13 +6,17 @@ from pathlib import Path
 import structlog
 
 from infra.audit_tree import ACCESS, EVENTS, StoredTree
-from infra.audit_verify import Report, verify
+from infra.audit_verify import TABLES, Report, log_head, verify
 from infra.database import Conn, Pool
 from infra.proofs import BadProof
 from infra.signing import Signer
 from infra.witness import FileWitness, HttpWitness, Witness, publish
 
 log = structlog.get_logger()
+
+
+class LogBehind(Exception):
+    """The log ends before what was witnessed of it: it must not go on without anybody knowing."""
 
 
 class Audit:
@@ -44,6 +48,24 @@ class Audit:
                         reason=str(fault),
                     )  # fmt: skip
         return new
+
+    def behind(self) -> dict[str, tuple[int, int]]:
+        """Tell which logs end before what the witness has seen: at how many leaves, of how many."""
+        with self._pool.connection() as conn:
+            sizes = {
+                name: (log_head(conn, TABLES[name]), self.file.size(self.signer.key(name)))
+                for name in self.trees
+            }
+        return {name: (has, seen) for name, (has, seen) in sizes.items() if has < seen}
+
+    def check_whole(self) -> None:
+        """Refuse a log that ends before what the witness has seen. Raises `LogBehind`."""
+        for tree, (has, seen) in self.behind().items():
+            raise LogBehind(
+                f"The log of {tree} ends at {has:,}, and the witness has seen {seen:,}: the"
+                " database was restored from a backup, or cut, or is a new one beside the witness"
+                " of another. `crm privacy restore` lets it go on, if a second person approves."
+            )
 
     def verify(self, tree: str = EVENTS, *, deep: bool = True) -> Report:
         """Check a log against what was signed and witnessed; reads one state of the database."""

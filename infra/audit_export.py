@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import orjson
 
+from infra.access import LOOKER, looking
 from infra.audit_tree import EVENTS, Head
 from infra.opening import open_events
 from infra.reader import customer_events
@@ -59,7 +60,9 @@ def export(runtime: Runtime, tenant: str, subjects: Sequence[str], directory: Pa
     texts = {"checkpoint.txt": head.note, "key.txt": f"{key}\n", "verify.py": script}
     for name, text in texts.items():
         (directory / name).write_text(text, "utf-8")
-    told = open_events(runtime.keyring, tenant, (envelope for _, envelope in events))
+    looker = LOOKER.get()
+    with looking(looker.who, looker.purpose, exported=True):
+        told = open_events(runtime.keyring, tenant, (envelope for _, envelope in events))
     page = timeline(subjects[0], [at for at, _ in events], told, str(runtime.ports.now()))
     (directory / "timeline.html").write_text(page, "utf-8")
     return Exported(len(events), head.size, directory)

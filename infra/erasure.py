@@ -7,7 +7,6 @@ Every step can be repeated: an erasure that was interrupted goes on where it was
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import orjson
 import structlog
 
 from commands.execute import execute
@@ -16,7 +15,7 @@ from commands.privacy import EraseCustomer
 from domain.personal import GROUPS
 from domain.rejected import Rejected
 from infra.approvals import Approvals, Asked
-from infra.audit_tree import EVENTS
+from infra.certificate import certified, told_to
 from infra.erasure_ledger import Entry
 from infra.ids import uuid7
 from infra.reader import Reader
@@ -29,11 +28,6 @@ VALUES (%(id)s, %(tenant)s, %(subjects)s, %(state)s)
 ON CONFLICT (id) DO UPDATE SET state = excluded.state WHERE erasure.state <> 'done'
 """
 HELD = "SELECT subject FROM crm.hold WHERE tenant = %s AND subject = ANY(%s::uuid[])"
-EPOCHS = """
-SELECT epoch, dies_at, destroyed_at FROM crm_keys.epoch WHERE epoch = ANY(%s) ORDER BY epoch
-"""
-CHECKPOINTS = "SELECT projection, version, position FROM crm.checkpoint WHERE partition = -1"
-
 log = structlog.get_logger()
 
 
@@ -81,6 +75,8 @@ def destroy(
 
     What quotes the customers goes first: without the keys nobody knows what to search for.
     """
+    recipients = runtime.keyring.access.recipients(tenant, subjects)
+    shown_to = [each._asdict() for each in recipients]
     words = sorted(words_of(runtime, tenant, subjects))
     refused = discard_refused(runtime, tenant, [*words, *subjects])
     runtime.keyring.destroy(tenant, subjects, GROUPS, id_)
@@ -99,7 +95,7 @@ def destroy(
         "request": asked and asked.digest, "done_at": runtime.ports.now(),
         "keys": [key._asdict() for key in runtime.keyring.destroyed(tenant, id_)],
         "removed": removed._asdict() | {"refused_messages": refused},
-        "scan": searched._asdict(),
+        "scan": searched._asdict(), "recipients": shown_to, "told": told_to(runtime),
     }  # fmt: skip
     certificate = certified(runtime, told)
     query = "UPDATE crm.erasure SET state = 'done', certificate = %s WHERE id = %s"
@@ -107,22 +103,6 @@ def destroy(
         conn.execute(query, [certificate, id_])
     log.info("erasure.done", erasure=id_, keys=len(told["keys"]))
     return certificate
-
-
-def certified(runtime: Runtime, told: dict[str, Any]) -> str:
-    """Sign what was done, with the tree as it is now and the epochs that could still open it."""
-    epochs = sorted({key["epoch"] for key in told["keys"]})
-    with runtime.pool.connection() as conn:
-        rows = conn.execute(EPOCHS, [epochs]).fetchall()
-        checkpoints = conn.execute(CHECKPOINTS).fetchall()
-    head = runtime.audit.trees[EVENTS].head()
-    told |= {
-        "epochs": [{"epoch": e, "dies_at": dies, "destroyed_at": at} for e, dies, at in rows],
-        "read_models": {f"{name}_v{version}": at for name, version, at in checkpoints},
-        "checkpoint": head.note if head else None,
-    }
-    text = orjson.dumps(told, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2).decode()
-    return runtime.audit.signer.sign("certificate", text)
 
 
 def find(runtime: Runtime, tenant: str, id_: str) -> Erasure | None:

@@ -15,7 +15,7 @@ from domain.events import Event, Recorded, Unreadable
 from domain.lead import Pipeline, PipelineStage
 from domain.values import Identifier
 from infra.database import Pool
-from infra.envelope import decode_opened, encode, sealed_slots, slots
+from infra.envelope import BrokenSeal, Keys, decode, decode_opened, encode, sealed_slots, slots
 from infra.gathering import Gathering
 from infra.keys import Keyring
 from infra.recorder import EventRow, Recorder, append_each
@@ -78,8 +78,12 @@ WHERE tenant = %(tenant)s AND subject = ANY(%(wanted)b::uuid[]) AND type LIKE 'a
 Histories = Mapping[str, Sequence[Recorded[Event]]]
 
 
-class UnreadableStream(Exception):
-    """A stream holds an event that this version of the program cannot read: nothing is decided."""
+def opened(envelope: bytes, keys: Keys) -> Recorded[Event]:
+    """Read an event with its personal data; one whose seal is broken cannot be read."""
+    try:
+        return decode_opened(envelope, keys)
+    except BrokenSeal as error:
+        return decode(envelope)._replace(event=Unreadable(reason=str(error)))
 
 
 class PostgresEventStore:
@@ -129,10 +133,7 @@ class PostgresEventStore:
             keys = {**keys, **self._keyring.find(tenant, lacking, held=True)}
         loaded: dict[str, list[Recorded[Event]]] = {}
         for stream, envelope in rows:
-            recorded = decode_opened(envelope, keys)
-            if isinstance(recorded.event, Unreadable):
-                raise UnreadableStream(f"Stream {stream}: {recorded.event.reason}")
-            loaded.setdefault(stream, []).append(recorded)
+            loaded.setdefault(stream, []).append(opened(envelope, keys))
         return loaded
 
     def subjects(self, tenant: str, streams: Iterable[str]) -> Mapping[str, str]:

@@ -1,11 +1,13 @@
 """Carrying out what two people have agreed on."""
 
 from infra.approvals import Asked
+from infra.corrections import correct
 from infra.erasure import erase
 from infra.holds import release
 from infra.keys import MasterKeys
+from infra.restore import restore
 from infra.rotation import Rotation
-from infra.runtime import Runtime
+from infra.runtime import Runtime, refuse_restored
 
 
 def carry_out(runtime: Runtime, asked: Asked) -> str:
@@ -22,6 +24,20 @@ def carry_out(runtime: Runtime, asked: Asked) -> str:
         case "epoch.destroy":
             later = rotation_of(runtime).destroy(asked.tenant, asked.id)
             return f"The master key dies at {later}." if later else "The master key is destroyed."
+        case "event.correct":
+            events = correct(runtime, asked.tenant, asked.id)
+            return f"Corrected by {', '.join(event.type for event in events) or 'no event'}."
+        case "break-glass":
+            return f"{asked.asked_by} may open it, once: `crm privacy open {asked.id} --to FILE`."
+        case "log.restore":
+            erased_again = restore(runtime, asked.tenant, asked.id)
+            return f"The log goes on where it ends; {erased_again} customers were erased again."
+
+
+def may_go_on(runtime: Runtime, asked: Asked | None) -> None:
+    """Refuse anything but the restore itself on a database that a backup has brought back."""
+    if asked is None or asked.kind != "log.restore":
+        refuse_restored(runtime.settings, runtime.pool, runtime.ledger, runtime.audit)
 
 
 def rotation_of(runtime: Runtime) -> Rotation:

@@ -10,7 +10,7 @@ from kafka.structs import OffsetAndMetadata
 from commands.ingest import Message
 from commands.ports import Verdict
 from domain.rejected import Rejected
-from infra.refused import message_of
+from infra.refused import message_of, printable
 from infra.topics import BACK_SOON, TopicNames
 
 POLL_RECORDS = 500
@@ -52,15 +52,15 @@ class Inbound:
         }
 
     def refuse(self, refused: Iterable[tuple[Arrived, Verdict]]) -> None:
-        """Put records that were not kept on the dead-letter topic: the reason in headers."""
+        """Tell on the dead-letter topic what was not kept, and why; never what it said.
+
+        That may be personal, and nobody knows whose: it lies sealed among the refused messages.
+        """
         sent = [
             self._producer.send(
-                self._refused,
-                key=record.key,
-                value=record.value,
-                headers=[*record.headers, *reason(record, verdict)],
+                self._refused, key=place(each.record), headers=reason(each, verdict)
             )
-            for (record, _), verdict in refused
+            for each, verdict in refused
         ]
         self._producer.flush()
         for future in sent:
@@ -85,13 +85,22 @@ class Inbound:
         self._producer.close(timeout=5)
 
 
-def reason(record: Any, verdict: Verdict) -> list[tuple[str, bytes]]:  # noqa: ANN401
-    """Say in headers why a record was not kept, and where it stood."""
+def reason(arrived: Arrived, verdict: Verdict) -> list[tuple[str, bytes]]:
+    """Say in headers which record was not kept, why, and where it stood."""
+    record, message = arrived
+    named = message.parsed if isinstance(message.parsed, dict) else {}
     return [
+        ("ce_id", printable(named.get("id")).encode()),
+        ("ce_source", printable(named.get("source")).encode()),
         ("refused_code", verdict.code.encode()),
         ("refused_reason", verdict.sentence.encode()),
-        ("refused_from", f"{record.topic}/{record.partition}/{record.offset}".encode()),
+        ("refused_from", place(record)),
     ]
+
+
+def place(record: Any) -> bytes:  # noqa: ANN401
+    """Tell where a record stands."""
+    return f"{record.topic}/{record.partition}/{record.offset}".encode()
 
 
 def message(record: Any) -> Message:  # noqa: ANN401 - the client's record has no public type

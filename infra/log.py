@@ -1,6 +1,8 @@
 """The log as followers read it, embedded: straight from PostgreSQL, in order of position."""
 
 from collections.abc import Collection, Sequence
+from concurrent.futures import Future
+from threading import Thread
 from typing import NamedTuple
 
 from infra.database import Pool
@@ -74,3 +76,38 @@ class EmbeddedLog:
         }  # fmt: skip
         with self._pool.connection() as conn:
             return conn.execute(READ_SLICE, arguments, binary=True).fetchall()
+
+
+class ReadingAhead:
+    """Reads the log page by page, and the next page already while the last one is worked on.
+
+    Only after a full one: what is written down to there never changes.
+    """
+
+    def __init__(self, log: EmbeddedLog) -> None:
+        self._log = log
+        self._next: tuple[int, int, Future[Page]] | None = None
+
+    def read(self, after: int, limit: int) -> Page:
+        """Give the events among the next `limit` positions."""
+        asked, self._next = self._next, None
+        if asked and asked[:2] == (after, limit):
+            page = asked[2].result()
+        else:
+            page = self._log.read(after, limit, ())
+        if page.upto - after == limit:
+            self._next = page.upto, limit, self._begin(page.upto, limit)
+        return page
+
+    def _begin(self, after: int, limit: int) -> Future[Page]:
+        """Let a thread read that nobody waits for when the process ends."""
+        coming: Future[Page] = Future()
+
+        def read() -> None:
+            try:
+                coming.set_result(self._log.read(after, limit, ()))
+            except Exception as error:  # it is raised where the page is asked for
+                coming.set_exception(error)
+
+        Thread(target=read, name="read ahead", daemon=True).start()
+        return coming

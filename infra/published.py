@@ -18,7 +18,7 @@ from kafka.partitioner.default import murmur2
 
 from infra.database import Pool
 from infra.lease import Lease
-from infra.log import EmbeddedLog
+from infra.log import EmbeddedLog, ReadingAhead
 from infra.topics import BACK_SOON, Topics, WrongTopic
 
 log = structlog.get_logger()
@@ -33,13 +33,15 @@ OPEN = """
 INSERT INTO crm.published (topic, partitions) VALUES (%(topic)s, %(partitions)s)
 ON CONFLICT DO NOTHING
 """
+# It is not waited for the disk: after a crash, what was published since then is published again.
 ADVANCE = """
 WITH lease AS (
     UPDATE crm.lease SET expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
     WHERE name = 'relay' AND epoch = %(epoch)s RETURNING epoch
 )
 UPDATE crm.published SET position = %(position)s, partitions = %(partitions)s
-FROM lease WHERE topic = %(topic)s
+FROM lease, (SELECT set_config('synchronous_commit', 'off', true)) AS settings
+WHERE topic = %(topic)s
 """
 RESTART = """
 WITH lease AS (SELECT FROM crm.lease WHERE name = 'relay' AND epoch = %(epoch)s FOR UPDATE)
@@ -119,7 +121,7 @@ class Publication:
     ) -> None:
         self._pool, self.topic = pool, topic
         self.lease = Lease(pool, "relay", holder, seconds=3.0)
-        self.log = EmbeddedLog(pool)
+        self.log = ReadingAhead(EmbeddedLog(pool))
         topics = Topics(bootstrap)
         try:
             partitions = topics.partitions(topic)

@@ -188,7 +188,7 @@ class Reader:
     ) -> Listing:
         """List leads; those of a customer with those of everybody merged with it."""
         filters = {"status": status, "stage": stage, "owner": owner}
-        customers = self._same(tenant, customer)
+        customers = None if customer is None else self.same_customer(tenant, customer)
         page = sales_pipeline.PAGE
         return self._listing(page, tenant, after, limit, customers=customers, **filters)
 
@@ -243,7 +243,7 @@ class Reader:
         Those of a customer come with those of everybody merged with it.
         """
         filters = {"status": status, "verdict": verdict, "at": at or datetime.now(UTC)}
-        customers = self._same(tenant, customer)
+        customers = None if customer is None else self.same_customer(tenant, customer)
         page = sla_clocks.PAGE
         return self._listing(page, tenant, after, limit, customers=customers, **filters)
 
@@ -330,13 +330,6 @@ class Reader:
     def _case(self, tenant: str, rows: list[Row], at: datetime) -> Row | None:
         judged = [sla_clocks.as_of(row, at) for row in rows]
         return self._shown(tenant, judged)[0] if judged else None
-
-    def _same(self, tenant: str, customer: str | None) -> list[str] | None:
-        """Give everybody who is the same customer, if one is asked about."""
-        if customer is None:
-            return None
-        rows = self._rows(customer_view.SAME_CUSTOMER, tenant=tenant, key=customer)
-        return [row["key"] for row in rows] or [customer]
 
     def _listing(
         self, query: str, tenant: str, after: str, limit: int, **arguments: object

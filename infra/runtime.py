@@ -50,7 +50,8 @@ class Runtime:
 def open_runtime(settings: Settings, *, erased: bool = True) -> Iterator[Runtime]:
     """Start or reach the database, bring its schema up to date, and close all of it at the end.
 
-    A database that does not know of every erasure is refused, unless `erased` says otherwise.
+    A database that does not know of every erasure, or has less of the log than was witnessed, is
+    refused, unless `erased` says otherwise.
     """
     # Batches are made of many objects and no cycles: looking for some took a fifth of following.
     gc.set_threshold(50_000, 20, 20)
@@ -66,8 +67,9 @@ def open_runtime(settings: Settings, *, erased: bool = True) -> Iterator[Runtime
         with connections.connection() as conn:
             refuse_unsafe(unsafe_settings(conn), settings)
             applied = migrate(conn)
-            if erased:
-                ledger.check(conn)
+        audit = audit_of(settings, connections)
+        if erased:
+            refuse_restored(settings, connections, ledger, audit)
         if "0002_keys.sql" in applied:
             keyring.masters.make(1)
         if applied:
@@ -85,7 +87,7 @@ def open_runtime(settings: Settings, *, erased: bool = True) -> Iterator[Runtime
             tables=tables,
             refused=PostgresRefusedMessages(connections, keyring),
             ports=Ports(store, lambda: datetime.now(UTC), uuid7),
-            audit=audit_of(settings, connections),
+            audit=audit,
             ledger=ledger,
         )
 
@@ -108,6 +110,14 @@ def database_url(settings: Settings) -> Iterator[str]:
 
     with EmbeddedPostgres(settings.directory) as server:
         yield server.url
+
+
+def refuse_restored(settings: Settings, pool: Pool, ledger: ErasureLedger, audit: Audit) -> None:
+    """Refuse what a backup has brought back. Raises `ErasuresMissing`, `LogBehind`."""
+    with pool.connection() as conn:
+        ledger.check(conn)
+    if not settings.allow_unsafe_database:  # which may lose something with every crash
+        audit.check_whole()
 
 
 def refuse_unsafe(faults: list[str], settings: Settings) -> None:

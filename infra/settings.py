@@ -4,6 +4,9 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+INBOUND_DAYS = 7
+"""How long the inbound topic keeps what channels produced, as they produced it."""
+
 
 class Settings(BaseSettings):
     """How this process runs. Without any setting it uses an embedded PostgreSQL in `.crm/`."""

@@ -6,6 +6,8 @@ from typing import NamedTuple
 from kafka.admin import ConfigResource, KafkaAdminClient, NewTopic
 from kafka.errors import RetriableError
 
+from infra.settings import INBOUND_DAYS
+
 KAFKA_AWAY = (RetriableError,)
 """What is raised while no broker can be reached; trying again may help."""
 
@@ -15,6 +17,7 @@ REACH_SECONDS = 10.0
 BACK_SOON = {"reconnect_backoff_max_ms": 1_000}
 """What every client is told: a broker that was away is found within a second, not half a minute."""
 
+DAY = 86_400_000
 COMPACTED = {"cleanup.policy": "compact", "delete.retention.ms": "604800000"}
 FOREVER = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 
@@ -36,7 +39,7 @@ class TopicNames(NamedTuple):
 
     @property
     def refused(self) -> str:
-        """Dead letters: what came in and was not kept, to the byte, the reason in headers."""
+        """Dead letters: which message was not kept and why, in headers; not what it said."""
         return f"{self.prefix}.inbound.refused"
 
     def read_model(self, table: str) -> str:
@@ -69,10 +72,11 @@ def wanted(
 ) -> list[TopicSettings]:
     """Give the topics that the system needs."""
     durable = {"min.insync.replicas": str(max(1, replicas - 1))}
+    inbound = {**durable, "retention.ms": str(INBOUND_DAYS * DAY), "segment.ms": str(DAY)}
     log = {**FOREVER, **durable, "max.message.bytes": "12000000"}
     return [
         TopicSettings(names.events, partitions, log),
-        TopicSettings(names.inbound, partitions, {**durable, "max.message.bytes": "12000000"}),
+        TopicSettings(names.inbound, partitions, {**inbound, "max.message.bytes": "12000000"}),
         TopicSettings(names.refused, partitions, log),
         *(
             TopicSettings(names.read_model(table), partitions, {**COMPACTED, **durable})

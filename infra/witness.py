@@ -6,13 +6,14 @@ tlog-witness and adds its own signature.
 """
 
 import os
+import threading
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 from cryptography.exceptions import InvalidSignature
@@ -52,18 +53,31 @@ def publish(tree: StoredTree, witness: Witness) -> Checkpoint | None:
     return read_checkpoint(head.note, key)
 
 
+class WoundBack(NamedTuple):
+    """Two people have agreed that a log goes on after `size`: a backup was restored."""
+
+    size: int
+    request: str
+    asked_by: str
+    approved_by: str
+
+
 class FileWitness:
-    """One line for each checkpoint, only ever added to."""
+    """One line for each checkpoint, only ever added to; what was read is not read again."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._read = path, 0
+        self._newest: dict[str, str] = {}
+        self._reading = threading.Lock()
 
-    def checkpoints(self, key: str) -> Iterator[Checkpoint]:
-        """Give all that were seen of a tree, the oldest first. Raises `BadProof`."""
-        origin = key.partition("+")[0]
-        for line in self._lines():
-            if line["checkpoint"].startswith(f"{origin}\n"):
-                yield read_checkpoint(line["checkpoint"], key)
+    def checkpoints(self, key: str) -> list[Checkpoint]:
+        """Give what was seen of a tree and still counts, the oldest first. Raises `BadProof`."""
+        return [read_checkpoint(note, key) for note in counting(self._lines(), origin_of(key))]
+
+    def wound_back(self, key: str) -> list[WoundBack]:
+        """Tell when a log was wound back, and by whom."""
+        of_tree = (line for line in self._lines() if line.get("tree") == origin_of(key))
+        return [WoundBack(**line["wound_back"]) for line in of_tree]
 
     def size(self, key: str) -> int:
         """Tell how large the tree was when it was last seen, 0 if never."""
@@ -77,25 +91,71 @@ class FileWitness:
             raise BadProof(f"The witness has not seen {old} leaves last.")
         if last:
             check_consistency(last.size, new.size, proof, last.root, new.root)
-        line = orjson.dumps({"time": datetime.now(UTC), "checkpoint": note})
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab") as file:
-            file.write(line + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        self._append({"checkpoint": note})
         return ""
 
-    def _last(self, key: str) -> Checkpoint | None:
-        origin = key.partition("+")[0]
-        for line in reversed(list(self._lines())):
-            if line["checkpoint"].startswith(f"{origin}\n"):
-                return read_checkpoint(line["checkpoint"], key)
-        return None
+    def wind_back(self, key: str, back: WoundBack) -> None:
+        """Let a log go on after fewer leaves than were seen."""
+        self._append({"tree": origin_of(key), "wound_back": back._asdict()})
 
-    def _lines(self) -> Iterator[dict[str, str]]:
-        if self._path.exists():
-            for line in self._path.read_bytes().splitlines():
-                yield orjson.loads(line)
+    def _append(self, line: dict[str, Any]) -> None:
+        raw = orjson.dumps({"time": datetime.now(UTC), **line}) + b"\n"
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _last(self, key: str) -> Checkpoint | None:
+        with self._reading:
+            if self._size() < self._read:  # another file
+                self._read, self._newest = 0, {}
+            for line, end in self._lines_to(self._read):
+                self._take(line)
+                self._read = end
+            note = self._newest.get(origin_of(key))
+        return read_checkpoint(note, key) if note else None
+
+    def _take(self, line: dict[str, Any]) -> None:
+        if "checkpoint" in line:
+            self._newest[line["checkpoint"].partition("\n")[0]] = line["checkpoint"]
+            return
+        left = counting(self._lines(), line["tree"])
+        self._newest[line["tree"]] = left[-1] if left else ""
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        return (line for line, _ in self._lines_to(0))
+
+    def _lines_to(self, start: int) -> Iterator[tuple[dict[str, Any], int]]:
+        """Give the lines that are whole, each with the place where it ends."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(start)
+            for raw in file:
+                if raw.endswith(b"\n"):
+                    start += len(raw)
+                    yield orjson.loads(raw), start
+
+    def _size(self) -> int:
+        return self._path.stat().st_size if self._path.exists() else 0
+
+
+def counting(lines: Iterable[dict[str, Any]], origin: str) -> list[str]:
+    """Give the checkpoints of a tree without those that a restored backup has made void."""
+    notes: list[str] = []
+    for line in lines:
+        if line.get("tree") == origin:
+            upto = line["wound_back"]["size"]
+            notes = [note for note in notes if int(note.split("\n", 2)[1]) <= upto]
+        elif line.get("checkpoint", "").startswith(f"{origin}\n"):
+            notes.append(line["checkpoint"])
+    return notes
+
+
+def origin_of(key: str) -> str:
+    """Give the name of the tree that a key is for."""
+    return key.partition("+")[0]
 
 
 class HttpWitness:

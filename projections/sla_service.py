@@ -81,7 +81,7 @@ QUEUE = f"""{PLACED}
 SELECT place, case_id, customer, tier, priority, category, team, breach_due, opened_at,
        concat_ws('; ',
            CASE WHEN tier_rank <= cardinality(%(tiers)s::text[])
-                THEN 'tier ' || tier || ' is served ' || tier_rank || '.'
+                THEN 'tier ' || tier || ' has rank ' || tier_rank
                 ELSE 'no tier that goes first' END,
            CASE WHEN breach_due IS NULL THEN 'no target is running'
                 WHEN breach_due < %(at)s::timestamptz

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from secrets import token_hex
 
 from api.demo.agreement import FILE, agree
@@ -36,19 +35,20 @@ def run(plan: Plan, settings: Settings, *, reset: bool) -> None:
         listening(settings).close()  # a port that cannot be had is told before anything else
         with database_url(settings) as url:
             if reset:
-                forget(url, settings.directory)
+                forget(url, settings)
             home = Home.of(plan, settings.directory)
             with open_runtime(settings) as runtime:
                 go_on(plan, home, runtime)
     print_line("Stopped. The data is kept; the next start goes on with it.")
 
 
-def forget(url: str, directory: Path) -> None:
-    """Begin anew."""
+def forget(url: str, settings: Settings) -> None:
+    """Begin anew; what remembers the old log would refuse the new one."""
     with connect(url) as conn:
         forget_everything(conn)
-    for name in ("demo.json", FILE):
-        (directory / name).unlink(missing_ok=True)
+    mine = (settings.directory / name for name in ("demo.json", FILE))
+    for path in (*mine, settings.witness, settings.erasure_ledger):
+        path.unlink(missing_ok=True)
 
 
 def go_on(plan: Plan, home: Home, runtime: Runtime) -> None:

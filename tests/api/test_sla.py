@@ -57,7 +57,7 @@ def test_the_wall_goes_by_the_time_to_the_next_breach(desk: Any) -> None:
 def test_the_queue_says_who_is_next_and_why(desk: Any) -> None:
     first, second = desk.items("/v1/sla/queue")
     assert (first["tier"], first["place"], second["place"]) == ("platinum", 1, 2)
-    assert first["reason"].startswith("tier platinum is served 1.; due by ")
+    assert first["reason"].startswith("tier platinum has rank 1; due by ")
     assert [row["tier"] for row in desk.items("/v1/sla/queue?tiers=gold")] == [None, "platinum"]
 
 

@@ -17,6 +17,7 @@ from commands.customers import (
 from commands.interactions import RecordInteraction
 from commands.leads import CaptureLead, EstimateValue, WinLead
 from commands.ports import Busy, StaleStream
+from domain.events import Unreadable
 from tests.world import NOON, MemoryStore, World
 
 ANN = "a0000000-0000-0000-0000-000000000000"
@@ -121,6 +122,16 @@ def test_a_rejected_request_leaves_no_trace_and_never_stops_the_others(world):
     assert [e.type.split(".")[1] for e in world.store.log] == [
         "registered", "identifier_added", "purchase_recorded", "purchase_recorded",
     ]  # fmt: skip
+
+
+def test_a_customer_whose_past_cannot_be_read_does_not_stop_the_others(world):
+    ann, bob = (RecordPurchase(customer=ByEmail(email=f"{n}@b.c"), amount=EUR_5) for n in "ab")
+    stream = world.ask(ann).events[0].stream
+    past = world.store.streams["acme", stream]
+    past[0] = past[0]._replace(event=Unreadable(reason="There is no event named customer.met.v9."))
+    verdicts = world.ask_all([(ann, "", None), (bob, "", None), (ann, "", None)])
+    assert [v.code for v in verdicts] == ["stream.unreadable", "", "stream.unreadable"]
+    assert verdicts[0].sentence.endswith("There is no event named customer.met.v9.")
 
 
 def test_a_request_that_is_rejected_half_way_does_not_even_leave_the_stranger_it_met(world):

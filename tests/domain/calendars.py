@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from domain.calendar import WEEKDAYS, Calendar, Weekday, span, zone
 
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 WORKDAYS, EVERY_DAY = WEEKDAYS[:5], WEEKDAYS
 
 
@@ -23,6 +23,14 @@ def local(text: str, zone_name: str) -> datetime:
 
 
 BERLIN = "Europe/Berlin"
+ZONES = (
+    "Europe/Berlin",
+    "America/New_York",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+    "America/Sao_Paulo",
+    "Pacific/Apia",
+)
 HOLIDAY_2015 = {date(2015, 9, 22): "a holiday"}
 B9 = weekly(BERLIN, "09:00-17:00")
 B8 = weekly(BERLIN, "08:00-18:00")

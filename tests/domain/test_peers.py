@@ -6,8 +6,8 @@ from pathlib import Path
 
 from domain.clocks import dues
 from tests.domain.calendars import B9, MINUTE, U, at, weekly
+from tests.domain.cases import case, clock, terms
 from tests.domain.test_calendar import AFTER, AT_CLOSING_TIME, BETWEEN
-from tests.domain.test_clocks import case, clock, terms
 
 HOUR = timedelta(hours=1)
 

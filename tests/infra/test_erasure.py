@@ -21,8 +21,10 @@ from commands.customers import (
 from commands.ingest import Message, ingest
 from commands.interactions import RecordInteraction
 from commands.ports import Forgotten, Who
+from domain.catalogue import EVENTS as EVENT_NAMES
 from domain.personal import GROUPS
 from domain.rejected import Rejected
+from infra.access import looking
 from infra.approvals import Approvals
 from infra.audit_tree import EVENTS
 from infra.erasure import ask, erase, find, reapply
@@ -199,8 +201,14 @@ def told(done):
 
 
 def test_the_certificate_is_signed_and_says_what_was_done(runtime, world, catch_up):
+    with looking("cli:carol", "complaint of canary"):
+        Reader(runtime).customer("acme", world.ann)
     done = forget(runtime, world.ann)
     certificate = told(done)
+    (shown_to,) = certificate["recipients"]
+    assert (shown_to["who"], shown_to["looks"], shown_to["exports"]) == ("cli:carol", 1, 0)
+    assert certificate["told"]["event"] in EVENT_NAMES
+    assert set(certificate["told"]["change_feeds"]) == set(runtime.tables)
     text, _, line = done.certificate.partition("\n\n— ")
     name, signature = line.split()
     assert name == runtime.audit.signer.origin("certificate")

@@ -366,3 +366,18 @@ def test_all_of_an_append_is_kept_or_nothing(
         conn.execute(f"DROP TRIGGER fault ON crm.{table}")
     assert execute([asked], ME, runtime.ports)[0].status == "accepted"
     assert [count(runtime, f"SELECT count(*) FROM crm.{each}") for each in TABLES] == [2, 2, 1, 1]
+
+
+def test_a_seal_that_was_broken_stops_its_customer_and_nobody_else(runtime: Runtime) -> None:
+    ann, bob = registered(runtime), registered(runtime)
+    with runtime.pool.connection() as conn:
+        found = conn.execute("SELECT seq, envelope FROM crm.event WHERE stream = %s", [ann])
+        sealed = [(seq, envelope) for seq, envelope in found if b'"sealed":{}' not in envelope]
+        for seq, envelope in sealed:
+            at = envelope.index(b'"sealed"') + 90
+            altered = envelope[:at] + bytes([envelope[at] ^ 1]) + envelope[at + 1 :]
+            conn.execute("UPDATE crm.event SET envelope = %s WHERE seq = %s", [altered, seq])
+    assert sealed
+    verdicts = ask(runtime, *(AssignTier(customer=who, tier="gold") for who in (ann, bob)))
+    assert [verdict.code for verdict in verdicts] == ["stream.unreadable", ""]
+    assert "block" in verdicts[0].sentence

