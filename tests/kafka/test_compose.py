@@ -53,6 +53,20 @@ def test_what_the_file_sets_is_a_setting() -> None:
     assert given
 
 
+def test_what_must_survive_a_restore_has_volumes_of_its_own() -> None:
+    """Master keys, witness and ledger: none of them on another's volume, or on the database's."""
+    for name, service in OURS.items():
+        mounted = dict(volume.split(":")[::-1] for volume in service["volumes"])
+        given = service["environment"]
+        places = [Path("/var/lib/crm/master.key"), Path(given["CRM_WITNESS_FILE"]),
+                  Path(given["CRM_ERASURE_LEDGER_FILE"])]  # fmt: skip
+        volumes = {mounted[str(place.parent)] for place in places}
+        assert len(volumes) == len(places), name
+        assert volumes <= COMPOSE["volumes"].keys() - {"postgres", "kafka"}
+        dockerfile = (ROOT / "Dockerfile").read_text()
+        assert all(str(place.parent) in dockerfile for place in places)  # they belong to the user
+
+
 @pytest.mark.skipif(shutil.which("docker") is None, reason="docker is not installed")
 def test_docker_reads_the_file_as_we_do() -> None:
     asked = ["docker", "compose", "-f", str(ROOT / "docker-compose.yml"), "config", "--quiet"]
@@ -133,6 +147,8 @@ def environment(
         "CRM_KAFKA_PREFIX": f"{kafka.settings.kafka_prefix}-compose",
         "CRM_DIRECTORY": str(tmp_path / "keys"),
         "CRM_PORT": str(port),
+        "CRM_WITNESS_FILE": str(tmp_path / "witness"),
+        "CRM_ERASURE_LEDGER_FILE": str(tmp_path / "ledger"),
     }
     return {**os.environ, **given, **here, **mine, "PYTHONSAFEPATH": "1"}
 
