@@ -65,12 +65,9 @@ SINCE: Mapping[Trigger, str] = {
 }
 """When what sets a clock going last happened to each id of a customer, and whether it goes on."""
 
-LIVING = """
+OVER = """
 SELECT subject, at, goes_on FROM ({since}) AS found
-WHERE (%(before)s::timestamptz IS NULL OR at < %(before)s AND NOT goes_on AND EXISTS (
-    SELECT FROM crm_keys.data_key k WHERE k.tenant = %(tenant)s AND k.subject = found.subject
-    AND k.grp = ANY(%(groups)s) AND k.wrapped IS NOT NULL))
-ORDER BY subject
+WHERE (%(before)s::timestamptz IS NULL OR at < %(before)s AND NOT goes_on) ORDER BY subject
 """
 # Whoever did something that the read models do not know yet is left for the next time.
 UNSEEN = """
@@ -144,7 +141,8 @@ def due_by(runtime: Runtime, tenant: str, schedule: Schedule, now: datetime) -> 
     seen: set[str] = set()
     reader, reached = Reader(runtime), min(runtime.tables[name].reached() for name in READ)
     before = now - timedelta(days=days_at_least(schedule.period))
-    for candidate in since(runtime.pool, tenant, schedule, before=before):
+    over = list(since(runtime.pool, tenant, schedule, before=before))
+    for candidate in sorted(runtime.keyring.living(tenant, over, schedule.groups)):
         subjects = reader.same_customer(tenant, candidate)
         if not subjects or subjects[0] in seen:
             continue
@@ -167,13 +165,13 @@ def since(
 ) -> dict[str, Since]:
     """Give what ids of customers say about a schedule's trigger.
 
-    Of some, or of all that have keys left and with whom it was over `before` an instant.
+    Of some, or of all with whom it was over `before` an instant.
     """
     arguments: dict[str, Any] = {
         "tenant": tenant, "before": before, "subjects": subjects and list(subjects), "ours": OURS,
-        "purpose": schedule.purpose, "groups": list(schedule.groups),
+        "purpose": schedule.purpose,
     }  # fmt: skip
-    query = LIVING.format(since=SINCE[schedule.trigger])
+    query = OVER.format(since=SINCE[schedule.trigger])
     with seeing_held(), pool.connection() as conn:  # what a restriction keeps is told, too
         rows = conn.execute(query, arguments).fetchall()
     return {subject: Since(at, goes_on) for subject, at, goes_on in rows}

@@ -130,26 +130,20 @@ def scan(
             f"read.{name}" for name, of_customer in tables if quotes(conn, name, of_customer, whose)
         ]
         arguments = {"tenant": tenant, "subjects": list(subjects), "groups": list(groups)}
-        for table, query in LEFT.items():
-            row = conn.execute(query, arguments).fetchone()
-            found += [table] if row and row[0] else []
+        row = conn.execute(LEFT, arguments).fetchone()
     told = quoting(subjects, groups, words)
-    found += ["crm.refused"] if any(refused_with(runtime, tenant, told)) else []
-    return Scan([f"read.{name}" for name, _ in tables] + [*LEFT, "crm.refused"], len(words), found)
+    found += [NAMES] if row and row[0] else []
+    found += [KEYS] if runtime.keyring.living(tenant, subjects, groups) else []
+    found += [REFUSED] if any(refused_with(runtime, tenant, told)) else []
+    searched = [*(f"read.{name}" for name, _ in tables), NAMES, KEYS, REFUSED]
+    return Scan(searched, len(words), found)
 
 
-LEFT = {
-    "crm.identifier": """
-        SELECT count(*) FROM crm.identifier
-        WHERE tenant = %(tenant)s AND customer = ANY(%(subjects)s::uuid[])
-          AND 'contact' = ANY(%(groups)s)
-    """,
-    "crm_keys.data_key": """
-        SELECT count(*) FROM crm_keys.data_key
-        WHERE tenant = %(tenant)s AND subject = ANY(%(subjects)s::uuid[])
-          AND grp = ANY(%(groups)s) AND wrapped IS NOT NULL
-    """,
-}
+LEFT = """
+SELECT count(*) FROM crm.identifier
+WHERE tenant = %(tenant)s AND customer = ANY(%(subjects)s::uuid[]) AND 'contact' = ANY(%(groups)s)
+"""
+KEYS, NAMES, REFUSED = "crm_keys.data_key", "crm.identifier", "crm.refused"
 
 
 def quotes(conn: Conn, table: str, of_customer: bool, whose: Mapping[str, object]) -> bool:
