@@ -33,6 +33,10 @@ PARTS_MAX = 16
 """Into how many parts a slice is divided at most: each looks at every position again."""
 
 
+MARGIN = 1.25
+"""How much larger than expected a part may turn out: dividing it again near its end costs most."""
+
+
 class Paused(Exception):
     """Somebody paused the rebuild; what was done so far is safe."""
 
@@ -116,7 +120,7 @@ class Work:
         So many parts are made that each is expected to fit up to the target: what others were
         folded so far is in vain.
         """
-        expected = room(self._rows) * self._build.target / self.at
+        expected = MARGIN * room(self._rows) * self._build.target / self.at
         parts = min(
             ceil(expected / self._memory), PARTS_MAX, self._slice.high - self._slice.low + 1
         )
