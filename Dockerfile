@@ -16,7 +16,8 @@ RUN uv sync --frozen --no-dev --no-editable
 FROM python:3.13.9-slim-trixie
 # Generic names like `domain` must never be taken from the directory somebody works in.
 ENV PATH=/crm/.venv/bin:$PATH PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 CRM_DIRECTORY=/var/lib/crm
-RUN useradd --uid 10001 --create-home --home-dir /var/lib/crm crm
+RUN useradd --uid 10001 --create-home --home-dir /var/lib/crm crm \
+ && install --directory --owner crm --mode 0700 /var/lib/crm-witness /var/lib/crm-ledger
 COPY --from=build /crm/.venv /crm/.venv
 USER 10001
 WORKDIR /var/lib/crm

@@ -37,7 +37,7 @@ demo: $(RUN)
 	@$(BIN)/crm demo $(ARGS)
 
 test: $(DEV)
-	@$(BIN)/pytest -n 2 --dist loadscope $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 faults: $(DEV)
 	@$(BIN)/python -m tests.faults $(ARGS)

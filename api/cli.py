@@ -102,12 +102,14 @@ def told(error: Exception) -> tuple[int, str]:
     from infra.embedded import EmbeddedPostgresError
     from infra.erasure_ledger import ErasuresMissing
     from infra.master_keys import LostEpoch
-    from infra.runtime import UnsafeDatabase
+    from infra.runtime import KeysLost, UnsafeDatabase
 
     match error:
         case Rejected():
             return FAILED, f"{error.sentence} ({error.code})"
-        case UnsafeDatabase() | ErasuresMissing() | LogBehind() | LostEpoch() | PermissionError():
+        case UnsafeDatabase() | ErasuresMissing() | LogBehind() | PermissionError():
+            return FAILED, str(error)
+        case LostEpoch() | KeysLost():
             return FAILED, str(error)
         case EmbeddedPostgresError():
             return UNREACHABLE, str(error)

@@ -2,7 +2,8 @@
 
 Ours drops what it has, follows the chain of each partition, folds, and writes rows and checkpoint
 in one transaction a poll. The controls join a group as we do, and forget what they have decoded.
-`--events 1000000` measures with more, `--grow` over partitions, followers and events.
+`--events 1000000` measures with more; `--grow` over 1, 4, 12 partitions and 1, 2 followers, with as
+many events as it is given: `--grow 100000 1000000 3000000`.
 """
 
 import argparse
@@ -29,7 +30,6 @@ from infra.tables import Table
 
 EVENTS = 60_000
 PARTITIONS = 4
-GROWN = (100_000, 1_000_000, 3_000_000)
 
 
 def ours(runtime: Runtime, bootstrap: str, topic: str, events: int) -> float:
@@ -174,15 +174,13 @@ def main() -> None:
     """Compare, and measure growth if asked."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--events", type=int, default=EVENTS)
-    asked.add_argument("--grow", action="store_true")
+    asked.add_argument("--grow", type=int, nargs="+", default=(), metavar="EVENTS")
     given = asked.parse_args()
     with broker() as bootstrap:
-        for events in (given.events, *(GROWN if given.grow else ())):
+        for events in given.grow or (given.events,):
             with fresh_runtime() as runtime:
-                head = fill(runtime, events)
-                if events == given.events:
-                    compared(runtime, bootstrap, head)
-                grow(runtime, bootstrap, head)
+                measure = grow if given.grow else compared
+                measure(runtime, bootstrap, fill(runtime, events))
 
 
 if __name__ == "__main__":

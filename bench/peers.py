@@ -4,7 +4,9 @@ Ours is twice in every comparison: a follower of the topic, and a rebuild, which
 the database. The programs in `peers/` fill the columns that all of them have from the topic that
 our relay published, each in a process of its own. The clock starts when a program has loaded
 itself and ends when its table has everything; its rows are then compared with those expected.
-`CRM_BENCH_PEER_EVENTS` says how many facts there are, `--only` names some peers.
+`CRM_BENCH_PEER_EVENTS` says how many facts there are, `--only` names some peers. Beside the rates
+stands the time that processors took, that of the program and of the server together: on a machine
+that has more to do, only that can be compared.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from brokers import broker, fresh_topic, publish_all
+from busy import Busy, busy, seconds, stat
 from follow import fill
 from kafka_follow import PARTITIONS
 from measure import RUNS, fresh_runtime, report
@@ -158,8 +161,8 @@ class Program(NamedTuple):
     command: list[str]
     place: Path
 
-    def seconds(self, runtime: Runtime, source: list[str], done: Callable[[], bool]) -> float:
-        """Give the seconds from when a program is loaded until all is done. Raises `Failed`."""
+    def measured(self, runtime: Runtime, source: list[str], done: Callable[[], bool]) -> Busy:
+        """Run from when the program is loaded until all is done. Raises `Failed`."""
         at = conninfo_to_dict(str(runtime.settings.database_url))
         env = {**os.environ, "PGPASSWORD": str(at.get("password", ""))}
         where = [str(at.get(name, "5432")) for name in ("host", "port", "dbname", "user")]
@@ -171,21 +174,28 @@ class Program(NamedTuple):
         try:
             if started.stdout is None or started.stdout.readline() != "ready\n":
                 raise Failed("it did not start: " + last_line(errors.read_text()))
-            began = time.perf_counter()
+            began = Busy(time.perf_counter(), seconds(started.pid), server_seconds(runtime))
             while not done():
-                if time.perf_counter() - began > SECONDS:
+                if time.perf_counter() - began.wall > SECONDS:
                     raise Failed(f"it was not ready after {SECONDS} s")
                 if started.poll() is not None:
                     raise Failed("it ended: " + last_line(errors.read_text()))
                 time.sleep(LOOK_SECONDS)
-            return time.perf_counter() - began
+            ended = Busy(time.perf_counter(), seconds(started.pid), server_seconds(runtime))
         finally:
             started.kill()
             started.wait(30)
+        return Busy(*(after - before for before, after in zip(began, ended, strict=True)))
 
 
-def peers_rate(runtime: Runtime, source: list[str], program: Program) -> float:
-    """Give the events a second of a peer. Raises `Failed`."""
+def server_seconds(runtime: Runtime) -> float:
+    """Give the processor time of the server, which is on this machine."""
+    with runtime.pool.connection() as conn:
+        return seconds(int(stat(conn.info.backend_pid)[1]))
+
+
+def peer_fills(runtime: Runtime, source: list[str], program: Program) -> Busy:
+    """Let a peer fill its table. Raises `Failed`."""
     with runtime.pool.connection() as conn:
         conn.execute(TABLE)
     facts = number(runtime, FACTS.format("public.expected"))
@@ -193,32 +203,34 @@ def peers_rate(runtime: Runtime, source: list[str], program: Program) -> float:
     def done() -> bool:
         return number(runtime, FACTS.format("public.peer_customer_view")) == facts
 
-    seconds = program.seconds(runtime, source, done)
+    took = program.measured(runtime, source, done)
     check(runtime, "public.peer_customer_view")
-    return runtime.events.head() / seconds
+    return took
 
 
-def followers(runtime: Runtime, source: list[str]) -> float:
-    """Give the events a second of our follower of the topic."""
+def we_follow(runtime: Runtime, source: list[str]) -> Busy:
+    """Follow the topic with one follower."""
     table, head = Table(runtime.pool, customer_view, source[1]), runtime.events.head()
     table.drop()
     table.create()
     with tempfile.TemporaryDirectory(prefix="crm-bench-ours-") as place:
         program = Program([sys.executable, str(PROGRAMS / "ours.py")], Path(place))
-        seconds = program.seconds(runtime, source, lambda: table.reached() >= head)
+        took = program.measured(runtime, source, lambda: table.reached() >= head)
     check(runtime, f"read.{table.name}")
-    return head / seconds
+    return took
 
 
-def rebuilds(runtime: Runtime) -> float:
-    """Give the events a second of a rebuild until the version is level and indexed."""
+def we_rebuild(runtime: Runtime) -> Busy:
+    """Rebuild until the version is level and indexed."""
     means = Means(url_of(runtime.pool), os.cpu_count() or 1, MEMORY)
-    began = time.perf_counter()
-    table = building.rebuild(runtime.tables, customer_view.name, means, Quiet())
-    seconds = time.perf_counter() - began
-    check(runtime, f"read.{table.name}")
-    drop(runtime.tables, customer_view.name, table.version)
-    return runtime.events.head() / seconds
+    built: list[Table] = []
+    took = busy(
+        runtime.pool,
+        lambda: built.append(building.rebuild(runtime.tables, customer_view.name, means, Quiet())),
+    )
+    check(runtime, f"read.{built[0].name}")
+    drop(runtime.tables, customer_view.name, built[0].version)
+    return took
 
 
 def check(runtime: Runtime, table: str) -> None:
@@ -237,29 +249,41 @@ def number(runtime: Runtime, query: str) -> int:
 # ---- Comparing -----------------------------------------------------------------------------------
 
 
-def compare_on(runtime: Runtime, bootstrap: str, case: str, programs: dict[Peer, Program]) -> None:
-    """Measure ours and every peer by turns, and print two lines for each peer."""
+def compare_on(
+    runtime: Runtime, bootstrap: str, customers: int, programs: dict[Peer, Program]
+) -> None:
+    """Measure ours and every peer by turns."""
+    events = fill(runtime, EVENTS, customers)
+    case = f"{events:,} events of {customers:,} customers"
     source = [bootstrap, fresh_topic(bootstrap, PARTITIONS)]
     publish_all(runtime, *source)
     while advance(runtime.events, runtime.tables[customer_view.name]):
         pass
     with runtime.pool.connection() as conn:
         conn.execute(EXPECTED)
-    ours: dict[str, list[float]] = {"following": [], "rebuilding": []}
-    rates: dict[Peer, list[float]] = {peer: [] for peer in programs}
+    ours: dict[str, list[Busy]] = {"following": [], "rebuilding": []}
+    theirs: dict[Peer, list[Busy]] = {peer: [] for peer in programs}
     for _ in range(RUNS):
-        ours["following"].append(followers(runtime, source))
-        ours["rebuilding"].append(rebuilds(runtime))
-        for peer in list(rates):
+        ours["following"].append(we_follow(runtime, source))
+        ours["rebuilding"].append(we_rebuild(runtime))
+        for peer in list(theirs):
             try:
-                rates[peer].append(peers_rate(runtime, source, programs[peer]))
+                theirs[peer].append(peer_fills(runtime, source, programs[peer]))
             except Failed as failed:
                 leave_out(peer, failed)
-                del rates[peer]
-    for peer, found in rates.items():
+                del theirs[peer]
+    for peer, its in theirs.items():
         for how, mine in ours.items():
-            report("peers", f"{how} {case}, against {peer.name}", statistics.median(mine),
-                   statistics.median(found), peer.goal, RUNS)  # fmt: skip
+            tell(f"{how} {case}", events, (mine, its), peer)
+
+
+def tell(case: str, events: int, took: tuple[list[Busy], list[Busy]], peer: Peer) -> None:
+    """Print a line by the clock and one by processor time, ours first."""
+    rates = [events / statistics.median(each.wall for each in found) for found in took]
+    costs = [statistics.median(each.both for each in found) / events * 1e6 for found in took]
+    report("peers", f"{case}, events/s, against {peer.name}", *rates, peer.goal, RUNS)
+    what = f"{case}, processor µs an event, against {peer.name}"
+    report("peers", what, *costs, None, RUNS, less=True)
 
 
 def leave_out(peer: Peer, failed: Failed) -> None:
@@ -282,9 +306,7 @@ def main() -> None:
                     leave_out(peer, failed)
         for customers in CUSTOMERS:
             with fresh_runtime() as runtime, broker() as bootstrap:
-                head = fill(runtime, EVENTS, customers)
-                case = f"{head:,} events of {customers:,} customers"
-                compare_on(runtime, bootstrap, case, programs)
+                compare_on(runtime, bootstrap, customers, programs)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
 """What privacy and audit cost: sealing on against off, proofs, verification, and an erasure.
 
 Sealing: the same events appended, and folded by a follower, sealed and in the clear. Verification:
-`crm audit verify --leaves` against hashing the same nodes and nothing else. A proof and an erasure
-have no control; they are measured against the time that they may take.
+`crm audit verify --leaves` against hashing the same nodes and nothing else. A leaf, a proof and an
+erasure have no control; they are measured against the time that they may take.
 """
 
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import cycle
 
+import psycopg
 from append import SUBJECTS, interaction
 from measure import RUNS, compare, fresh_runtime, per_second, per_second_in_threads, report
 
@@ -37,7 +38,7 @@ WRITERS = 4
 FOLLOWED = 20_000
 LEAVES = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
 PROOFS = 2_000
-PROOF_SECONDS, ERASURE_SECONDS = 0.001, 5.0
+LEAF_SECONDS, PROOF_SECONDS, ERASURE_SECONDS = 0.000_002, 0.001, 5.0
 
 FILL = """
 WITH filled AS (
@@ -46,6 +47,9 @@ WITH filled AS (
 )
 UPDATE crm.lease SET position = %s WHERE name = 'sequencer'
 """
+
+KEPT = "CREATE TEMP TABLE kept AS SELECT %b::bytea AS envelope FROM generate_series(1, %s::int)"
+HASHED = "SELECT count(sha256('\\x00'::bytea || envelope)) FROM kept"
 
 
 @contextmanager
@@ -99,6 +103,12 @@ def cost(runtime: Runtime) -> None:
     compare("privacy", "sealed events/s folded by a follower", measured, {"clear": 0.8})
 
 
+def seconds(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
 def bare(count: int) -> float:
     """Hash as many nodes as the tree has, and nothing else."""
     pair = bytes(2 * HASH)
@@ -114,8 +124,13 @@ def audit(runtime: Runtime) -> None:
     """Verifying from leaf hashes, and proving one event of many."""
     with runtime.pool.connection() as conn:
         conn.execute(FILL, [LEAVES, LEAVES])
-    runtime.audit.checkpoint()
-    runtime.audit.checkpoint()
+        one = interaction(SUBJECTS[0])
+        sealed = encode(one, runtime.keyring.ensure("bench", slots(one)))
+        psycopg.ClientCursor(conn).execute(KEPT, [sealed, LEAVES])
+        hashed = seconds(lambda: conn.execute(HASHED).fetchone())
+    grown = seconds(runtime.audit.checkpoint)
+    case = "seconds for a leaf, hashed and put into the tree, against what it may take"
+    report("privacy", case, (hashed + grown) / LEAVES, LEAF_SECONDS, 1, 1, less=True)
 
     def verify() -> float:
         return per_second(LEAVES, lambda: runtime.audit.verify(deep=False))

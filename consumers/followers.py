@@ -7,13 +7,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from consumers.loop import run
+import structlog
+
+from consumers.loop import place, run
 from infra.read_models import ServingTables
 from infra.tables import Table
 
 LOOK_SECONDS = 0.5
 
 Follow = Callable[[Table, threading.Event], None]
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -26,20 +30,33 @@ class Followers:
     working: dict[int, tuple[threading.Thread, threading.Event]] = field(default_factory=dict)
 
     def look(self) -> None:
-        """Begin to follow new versions, and stop following those that are gone or paused."""
+        """Begin to follow new versions, and stop following those that are gone or paused.
+
+        What ended by itself could not begin, the log being out of reach: it begins again.
+        """
         wanted = {table.version: table for table in self.tables.followed(self.name)}
         if not wanted:
             self.tables.only(self.name).create()  # the first one, or nothing if all are paused
         for version in self.working.keys() - wanted.keys():
             self.working.pop(version)[1].set()
+        self.working = {n: work for n, work in self.working.items() if work[0].is_alive()}
         for version in wanted.keys() - self.working.keys():
             stop = threading.Event()
             arguments = (wanted[version], stop)
             thread = threading.Thread(
-                target=self.follow, args=arguments, name=wanted[version].name, daemon=True
+                target=self._work, args=arguments, name=wanted[version].name, daemon=True
             )
             self.working[version] = (thread, stop)
             thread.start()
+
+    def _work(self, table: Table, stop: threading.Event) -> None:
+        try:
+            self.follow(table, stop)
+        except Exception as error:
+            log.warning(
+                "follower.not_begun", projection=table.name, error=type(error).__name__,
+                at=place(error),
+            )  # fmt: skip
 
     def end(self) -> None:
         """Stop all loops and wait for them."""

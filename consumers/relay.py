@@ -12,7 +12,7 @@ from infra.published import NotPublished, Publication, Sent
 PAGE = 4_000
 """How many positions are handed to the client at once."""
 
-PAGES_IN_FLIGHT = 3
+PAGES_IN_FLIGHT = 6
 """How many pages may be on their way while the next one is read."""
 
 log = structlog.get_logger()

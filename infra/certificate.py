@@ -25,8 +25,9 @@ HOUSEKEEPING = timedelta(days=2)
 def certified(runtime: Runtime, told: dict[str, Any]) -> str:
     """Sign what was done, with the tree as it is now and the epochs that could still open it."""
     epochs = sorted({key["epoch"] for key in told["keys"]})
-    with runtime.pool.connection() as conn:
+    with runtime.keys.connection() as conn:
         rows = conn.execute(EPOCHS, [epochs]).fetchall()
+    with runtime.pool.connection() as conn:
         checkpoints = conn.execute(CHECKPOINTS).fetchall()
     head = runtime.audit.trees[EVENTS].head()
     told |= {

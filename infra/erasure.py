@@ -128,7 +128,7 @@ def under_hold(runtime: Runtime, tenant: str, subjects: Sequence[str]) -> list[s
 
 def reapply(runtime: Runtime) -> int:
     """Erase again whom a restored database has brought back; gives how many customers."""
-    with runtime.pool.connection() as conn:
+    with runtime.keys.connection() as conn:
         missing = runtime.ledger.missing(conn)
     for entry in missing:
         begin(runtime, entry.tenant, entry.erasure, [entry.subject], "begun")

@@ -1,6 +1,6 @@
 """Carrying out what two people have agreed on."""
 
-from infra.approvals import Asked
+from infra.approvals import Approvals, Asked
 from infra.corrections import correct
 from infra.erasure import erase
 from infra.holds import release
@@ -37,10 +37,11 @@ def carry_out(runtime: Runtime, asked: Asked) -> str:
 def may_go_on(runtime: Runtime, asked: Asked | None) -> None:
     """Refuse anything but the restore itself on a database that a backup has brought back."""
     if asked is None or asked.kind != "log.restore":
-        refuse_restored(runtime.settings, runtime.pool, runtime.ledger, runtime.audit)
+        refuse_restored(runtime.settings, runtime.keys, runtime.ledger, runtime.audit)
 
 
 def rotation_of(runtime: Runtime) -> Rotation:
     """Give what changes master keys."""
     masters: MasterKeys = runtime.keyring.masters
-    return Rotation(runtime.pool, masters, runtime.settings.backup_days)
+    approvals = Approvals(runtime.pool)
+    return Rotation(runtime.keys, masters, approvals, runtime.settings.backup_days)

@@ -154,13 +154,23 @@ class Destroyed(NamedTuple):
 
 
 class Keyring:
-    """Finds, makes and destroys data keys. `sees_held`: also those under a legal hold."""
+    """Finds, makes and destroys data keys. `sees_held`: also those under a legal hold.
 
-    def __init__(self, pool: Pool, masters: MasterKeys, *, sees_held: bool = False) -> None:
+    The pool is of the database of the keys; `access` is where looks are noted.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        masters: MasterKeys,
+        access: AccessLog | None = None,
+        *,
+        sees_held: bool = False,
+    ) -> None:
         self._pool, self.masters, self._sees_held = pool, masters, sees_held
         self._cache: dict[tuple[str, Slot], tuple[float, DataKey]] = {}
         self._lease = KeyLease(pool, self.forget)
-        self.access = AccessLog(pool)
+        self.access = access or AccessLog(pool)
         """Where whoever opens something for somebody notes it."""
         self._epoch = 0
 
@@ -199,6 +209,23 @@ class Keyring:
     def close(self) -> None:
         """Forget all keys and give the lease back: an erasure need not wait for it."""
         self._lease.end()
+
+    def discard(self, tenant: str, subject: str) -> None:
+        """Drop the keys of what is not a customer and may come again: a refused message."""
+        query = "DELETE FROM crm_keys.data_key WHERE tenant = %s AND subject = %s"
+        with self._pool.connection() as conn:
+            conn.execute(query, [tenant, subject])
+        self.forget()
+
+    def left(self, tenant: str, subjects: Sequence[str]) -> int:
+        """Count the keys of customers that are not destroyed."""
+        query = """
+            SELECT count(*) FROM crm_keys.data_key
+            WHERE tenant = %s AND subject = ANY(%s::uuid[]) AND wrapped IS NOT NULL
+        """
+        with self._pool.connection() as conn:
+            row = conn.execute(query, [tenant, list(subjects)]).fetchone()
+        return int(row[0]) if row else 0
 
     # ---- The end of keys -------------------------------------------------------------------------
 

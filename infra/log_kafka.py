@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import CorruptRecordError
+from kafka.errors import CorruptRecordError, KafkaError
+from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
 from infra.batches import Raw, read_quickly
-from infra.topics import BACK_SOON
+from infra.topics import BACK_SOON, REACH_SECONDS
 
 POLL_RECORDS = 20_000
 SESSION_SECONDS = 6.0
@@ -87,8 +88,8 @@ class KafkaLog:
 
     def __init__(self, bootstrap: str, group: str, member: str | None, topic: str) -> None:
         self.topic = topic
-        self._consumer = KafkaConsumer(
-            **BACK_SOON,
+        self._consumer = consumer_of(
+            topic,
             bootstrap_servers=bootstrap,
             group_id=group,
             group_instance_id=member,
@@ -96,15 +97,11 @@ class KafkaLog:
             auto_offset_reset="earliest",
             partition_assignment_strategy=[CooperativeStickyAssignor],
             max_poll_records=POLL_RECORDS,
-            fetch_max_wait_ms=50,
             session_timeout_ms=int(SESSION_SECONDS * 1000),
             heartbeat_interval_ms=int(SESSION_SECONDS * 250),
             max_partition_fetch_bytes=8_388_608,
         )
         read_quickly(self._consumer)
-        # Whoever leads a group before it knows the topic gives nobody a partition, and may never
-        # notice: kafka-python compares what it knows with what it knew a moment too late.
-        self._consumer.partitions_for_topic(topic)
         self._consumer.subscribe([topic])
 
     def poll(self, wait_seconds: float) -> dict[int, Polled]:
@@ -141,3 +138,27 @@ class KafkaLog:
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close(autocommit=False)
+
+
+def consumer_of(topic: str, **settings: Any) -> KafkaConsumer:  # noqa: ANN401 - as the client's
+    """Make a consumer that knows its topic; where no broker answers, leave nothing behind.
+
+    The client itself leaves a thread, which tries to reach the broker for ever. And whoever leads
+    a group before it knows the topic gives nobody a partition, and may never notice: the client
+    compares what it knows with what it knew a moment too late.
+    """
+    begun: list[KafkaNetClient] = []
+
+    def begin(**given: Any) -> KafkaNetClient:  # noqa: ANN401
+        begun.append(KafkaNetClient(**given))
+        return begun[0]
+
+    within = {"bootstrap_timeout_ms": int(REACH_SECONDS * 1000)}
+    try:
+        consumer = KafkaConsumer(kafka_client=begin, **BACK_SOON, **within, **settings)
+        consumer.partitions_for_topic(topic)
+    except KafkaError:
+        for client in begun:
+            client.close()
+        raise
+    return consumer

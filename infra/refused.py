@@ -98,20 +98,14 @@ class PostgresRefusedMessages:
         return message_of(key.cipher.decrypt(row[0][:12], row[0][12:], id_.encode()))
 
     def discard(self, tenant: str, id_: str) -> bool:
-        """Drop a message and its key."""
-        query = """
-            WITH gone AS (
-                DELETE FROM crm.refused WHERE tenant = %s AND id = %s RETURNING tenant, id
-            ), forgotten AS (
-                DELETE FROM crm_keys.data_key k USING gone
-                WHERE k.tenant = gone.tenant AND k.subject = gone.id
-            )
-            SELECT id FROM gone
-        """
+        """Drop a message and its key; the key goes first, so that nothing is left to be opened."""
+        known = "SELECT FROM crm.refused WHERE tenant = %s AND id = %s"
+        gone = "DELETE FROM crm.refused WHERE tenant = %s AND id = %s"
         with self._pool.connection() as conn:
-            gone = conn.execute(query, [tenant, id_]).fetchone()
-        self._keyring.forget()
-        return gone is not None
+            if not conn.execute(known, [tenant, id_]).rowcount:
+                return False  # and never the keys of what is no message
+            self._keyring.discard(tenant, id_)
+            return conn.execute(gone, [tenant, id_]).rowcount == 1
 
 
 def message_of(raw: bytes) -> Message:

@@ -50,8 +50,11 @@ class Epoch(NamedTuple):
 class Rotation:
     """Changes master keys. `backup_days` is how long the oldest backup lives."""
 
-    def __init__(self, pool: Pool, masters: MasterKeys, backup_days: int) -> None:
+    def __init__(
+        self, pool: Pool, masters: MasterKeys, approvals: Approvals, backup_days: int
+    ) -> None:
         self._pool, self._masters, self._backup_days = pool, masters, backup_days
+        self._approvals = approvals
 
     def epochs(self) -> list[Epoch]:
         """List the epochs, the oldest first."""
@@ -92,11 +95,11 @@ class Rotation:
         """Ask that the master key of an epoch be destroyed. Raises `Rejected`."""
         with self._pool.connection() as conn:
             must_be_dead(conn, epoch)
-        return Approvals(self._pool).ask(who, "epoch.destroy", {"epoch": epoch})
+        return self._approvals.ask(who, "epoch.destroy", {"epoch": epoch})
 
     def destroy(self, tenant: str, id_: str) -> datetime | None:
         """Destroy the master key of an epoch as approved; gives when, if not at once."""
-        asked = Approvals(self._pool).approved(tenant, id_, "epoch.destroy")
+        asked = self._approvals.approved(tenant, id_, "epoch.destroy")
         epoch = int(asked.what["epoch"])
         with self._pool.connection() as conn, conn.transaction():
             must_be_dead(conn, epoch)
@@ -106,7 +109,7 @@ class Rotation:
                 " WHERE epoch = %s",
                 [later, epoch],
             )
-        Approvals(self._pool).done(tenant, id_)
+        self._approvals.done(tenant, id_)
         return later
 
 

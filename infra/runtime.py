@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import structlog
 
 from commands.session import Ports
+from infra.access import AccessLog
 from infra.audit import Audit
 from infra.database import Pool, migrate, pool, unsafe_settings
 from infra.erasure_ledger import ErasureLedger
@@ -30,12 +31,18 @@ class UnsafeDatabase(Exception):
     """The database is set up so that it could lose acknowledged events."""
 
 
+class KeysLost(Exception):
+    """Nothing of the personal data can be opened: this is not the key store of these events."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """What the parts of a process share."""
 
     settings: Settings
     pool: Pool
+    keys: Pool
+    """Of the database of the data keys: the same one, unless another is named."""
     keyring: Keyring
     store: PostgresEventStore
     events: EmbeddedLog
@@ -60,20 +67,23 @@ def open_runtime(settings: Settings, *, erased: bool = True) -> Iterator[Runtime
     with (
         database_url(settings) as url,
         pool(url) as connections,
+        pool_of_keys(settings, connections) as keys,
         closing(
-            Keyring(connections, master_keys(settings.master_keys, settings.key_file))
+            Keyring(
+                keys,
+                master_keys(settings.master_keys, settings.key_file),
+                AccessLog(connections),
+            )
         ) as keyring,
     ):
-        with connections.connection() as conn:
-            refuse_unsafe(unsafe_settings(conn), settings)
-            applied = migrate(conn)
+        applied = prepare(connections, settings)
+        made = prepare(keys, settings) if keys is not connections else applied
+        if "0002_keys.sql" in made:
+            keyring.masters.make(1)
+        refuse_lost_keys(connections, keys)
         audit = audit_of(settings, connections)
         if erased:
-            refuse_restored(settings, connections, ledger, audit)
-        if "0002_keys.sql" in applied:
-            keyring.masters.make(1)
-        if applied:
-            log.info("schema.migrated", scripts=applied)
+            refuse_restored(settings, keys, ledger, audit)
         store = PostgresEventStore(connections, keyring)
         topic = f"{settings.kafka_prefix}.events" if settings.kafka_bootstrap_servers else None
         tables = ServingTables(connections, ALL, topic)
@@ -81,6 +91,7 @@ def open_runtime(settings: Settings, *, erased: bool = True) -> Iterator[Runtime
         yield Runtime(
             settings=settings,
             pool=connections,
+            keys=keys,
             keyring=keyring,
             store=store,
             events=EmbeddedLog(connections),
@@ -112,9 +123,42 @@ def database_url(settings: Settings) -> Iterator[str]:
         yield server.url
 
 
-def refuse_restored(settings: Settings, pool: Pool, ledger: ErasureLedger, audit: Audit) -> None:
+@contextmanager
+def pool_of_keys(settings: Settings, connections: Pool) -> Iterator[Pool]:
+    """Give connections to the database of the keys."""
+    if settings.keys_database_url is None:
+        yield connections
+        return
+    with pool(settings.keys_database_url) as keys:
+        yield keys
+
+
+def prepare(connections: Pool, settings: Settings) -> list[str]:
+    """Check a database and bring its schema up to date; that of the keys has all of it, too."""
+    with connections.connection() as conn:
+        refuse_unsafe(unsafe_settings(conn), settings)
+        applied = migrate(conn)
+    if applied:
+        log.info("schema.migrated", scripts=applied)
+    return applied
+
+
+def refuse_lost_keys(connections: Pool, keys: Pool) -> None:
+    """Refuse events without a single key: making new ones would hide that. Raises `KeysLost`."""
+    with connections.connection() as conn:
+        events = conn.execute("SELECT EXISTS (SELECT FROM crm.event)").fetchone()
+    with keys.connection() as conn:
+        known = conn.execute("SELECT EXISTS (SELECT FROM crm_keys.data_key)").fetchone()
+    if events == (True,) and known == (False,):
+        raise KeysLost(
+            "There are events and not one key: the key store was lost, or CRM_KEYS_DATABASE_URL"
+            " names another database than before."
+        )
+
+
+def refuse_restored(settings: Settings, keys: Pool, ledger: ErasureLedger, audit: Audit) -> None:
     """Refuse what a backup has brought back. Raises `ErasuresMissing`, `LogBehind`."""
-    with pool.connection() as conn:
+    with keys.connection() as conn:
         ledger.check(conn)
     if not settings.allow_unsafe_database:  # which may lose something with every crash
         audit.check_whole()

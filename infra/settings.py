@@ -19,6 +19,8 @@ class Settings(BaseSettings):
     """Where the embedded database and the master key live."""
     database_url: str | None = None
     """Any PostgreSQL of version 15 or newer; none means the embedded one."""
+    keys_database_url: str | None = None
+    """The database of the data keys, with a backup of its own; none means beside the events."""
     master_key_file: Path | None = None
     """The master key of the personal data; `master.key` in the directory by default."""
     master_keys: str = "file"

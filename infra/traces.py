@@ -109,21 +109,16 @@ def scan(runtime: Runtime, tenant: str, subjects: Sequence[str], words: Sequence
         found = [
             f"read.{name}" for name, of_customer in tables if quotes(conn, name, of_customer, whose)
         ]
-        arguments = [tenant, list(subjects)]
-        for table, query in LEFT.items():
-            row = conn.execute(query, arguments).fetchone()
-            found += [table] if row and row[0] else []
-    found += ["crm.refused"] if any(refused_with(runtime, tenant, [*words, *subjects])) else []
-    return Scan([f"read.{name}" for name, _ in tables] + [*LEFT, "crm.refused"], len(words), found)
+        row = conn.execute(LEFT, [tenant, list(subjects)]).fetchone()
+    found += [NAMES] if row and row[0] else []
+    found += [KEYS] if runtime.keyring.left(tenant, subjects) else []
+    found += [REFUSED] if any(refused_with(runtime, tenant, [*words, *subjects])) else []
+    searched = [*(f"read.{name}" for name, _ in tables), NAMES, KEYS, REFUSED]
+    return Scan(searched, len(words), found)
 
 
-LEFT = {
-    "crm.identifier": IDENTIFIERS.replace("DELETE", "SELECT count(*)"),
-    "crm_keys.data_key": """
-        SELECT count(*) FROM crm_keys.data_key
-        WHERE tenant = %s AND subject = ANY(%s::uuid[]) AND wrapped IS NOT NULL
-    """,
-}
+LEFT = IDENTIFIERS.replace("DELETE", "SELECT count(*)")
+KEYS, NAMES, REFUSED = "crm_keys.data_key", "crm.identifier", "crm.refused"
 
 
 def quotes(conn: Conn, table: str, of_customer: bool, whose: Mapping[str, object]) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 APART: dict[str, Any] = {
     "directory": Path(".crm-demo"),
     "database_url": None,
+    "keys_database_url": None,
     "master_key_file": None,
     "master_keys": "file",
     "erasure_ledger_file": None,

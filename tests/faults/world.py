@@ -135,13 +135,11 @@ class World:
 
     def freeze(self, target: str) -> None:
         """Stop a target where it stands, without its noticing."""
-        for pid in self._pids(target):
-            os.kill(pid, signal.SIGSTOP)
+        self._signal(target, signal.SIGSTOP)
 
     def thaw(self, target: str) -> None:
         """Let it go on as if nothing had happened."""
-        for pid in self._pids(target):
-            os.kill(pid, signal.SIGCONT)
+        self._signal(target, signal.SIGCONT)
 
     def leave(self, target: str) -> None:
         """Ask a role to end, and wait until it has put everything in order."""
@@ -165,11 +163,14 @@ class World:
 
     def kill(self, target: str) -> None:
         """Kill a target, leaving it no moment to put anything in order."""
-        for pid in self._pids(target):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self._signal(target, signal.SIGKILL)
         for process in self._children(target):
             process.wait(10)
+
+    def _signal(self, target: str, number: signal.Signals) -> None:
+        for pid in self._pids(target):
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, number)
 
     def revive(self, target: str) -> None:
         """Start it again; what others can only wait for answers when this returns."""

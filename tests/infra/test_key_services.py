@@ -14,6 +14,7 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from infra.approvals import Approvals
 from infra.aws_kms import AwsMasterKeys, Credentials, authorization
 from infra.keys import Keyring, Slot
 from infra.master_keys import UnknownKeyService, master_keys
@@ -223,7 +224,7 @@ def test_data_keys_live_through_a_rotation(masters, runtime):
     masters.make(1)
     keyring = Keyring(runtime.pool, masters)
     secret = keyring.ensure("acme", [SLOT])[SLOT].secret
-    assert Rotation(runtime.pool, masters, 30).rotate() == 1
+    assert Rotation(runtime.pool, masters, Approvals(runtime.pool), 30).rotate() == 1
     keyring.forget()
     assert keyring.find("acme", [SLOT])[SLOT].secret == secret
     with runtime.pool.connection() as conn:
