@@ -34,7 +34,7 @@ PARTS_MAX = 16
 
 
 MARGIN = 1.25
-"""How much larger than expected a part may turn out: dividing it again near its end costs most."""
+"""How much larger than expected a part may turn out before it is divided again."""
 
 
 class Paused(Exception):
@@ -115,16 +115,17 @@ class Work:
         return self._slice.low < self._slice.high and room(self._rows) > self._memory
 
     def _divide(self) -> None:
-        """Go on with as many customers as there is room for; the others come later, from the start.
+        """Go on with as many customers as there is room for; the others go on later from here.
 
-        So many parts are made that each is expected to fit up to the target: what others were
-        folded so far is in vain.
+        So many parts are made that each is expected to fit up to the target.
         """
         expected = MARGIN * room(self._rows) * self._build.target / self.at
         parts = min(
             ceil(expected / self._memory), PARTS_MAX, self._slice.high - self._slice.low + 1
         )
-        self._slice = self._build.divide(self._slice, max(2, parts))
+        self._slice = self._build.divide(
+            self._slice, max(2, parts), self._rows, self._buckets, self.at
+        )
         high = self._slice.high
         self._rows = {k: row for k, row in self._rows.items() if self._buckets[k] <= high}
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket <= high}

@@ -10,7 +10,7 @@ any more.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import NamedTuple
 
 import psycopg
@@ -207,14 +207,23 @@ class Build:
             raise self.taken_over()
         return bool(row[0])
 
-    def divide(self, slice_: Slice, parts: int) -> Slice:
-        """Leave all but the lowest of so many parts of a slice to be folded later; gives that."""
+    def divide(
+        self,
+        slice_: Slice,
+        parts: int,
+        rows: Mapping[Key, Row],
+        buckets: Mapping[Key, int],
+        at: int,
+    ) -> Slice:
+        """Keep the rows of all but the lowest of so many parts for later; gives that part."""
         (_, high), *others = ranges(slice_.low, slice_.high, parts)
         with self._transaction() as conn:
-            conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self._stage(slice_)))
+            conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self.table.stage(slice_.low)))
             self._set(conn, slice_, high=high, saved=0)
-            for other in others:
-                add_slice(conn, self.table, *other)
+            for other in starmap(Slice, others):
+                add_slice(conn, self.table, other.low, other.high)
+                its = {k: r for k, r in rows.items() if other.low <= buckets[k] <= other.high}
+                self._keep(conn, other, its, buckets, at)
         return slice_._replace(high=high, saved=0)
 
     def finish(self, slice_: Slice, rows: Mapping[Key, Row], settled: Settle) -> None:
@@ -225,7 +234,7 @@ class Build:
                 earlier, parkings = settled(unfit, lambda key, row: self._fits(conn, key, row))
                 self._bulk.copy(conn, self.table.id, list(earlier.items()))
                 self.table.park(conn, parkings)
-            conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self._stage(slice_)))
+            conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self.table.stage(slice_.low)))
             self._set(conn, slice_, saved=self.target, seen=self.target, finished=True)
 
     # ---- Saving and going on ---------------------------------------------------------------------
@@ -234,16 +243,8 @@ class Build:
         self, slice_: Slice, rows: Mapping[Key, Row], buckets: Mapping[Key, int], at: int
     ) -> None:
         """Make the rows so far safe, so that a killed worker need not begin again."""
-        stage = self._stage(slice_)
         with self._transaction() as conn:
-            conn.execute("SET LOCAL client_min_messages TO warning")
-            conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(stage))
-            conn.execute(
-                sql.SQL("CREATE TABLE {} (LIKE {}, bucket int)").format(stage, self.table.id)
-            )
-            unfit = self._bulk.copy(conn, stage, list(rows.items()), buckets)
-            if not unfit:
-                self._set(conn, slice_, saved=at)
+            self._keep(conn, slice_, rows, buckets, at)
 
     def load(self, slice_: Slice) -> tuple[dict[Key, Row], dict[Key, int]]:
         """Give the rows that were saved, and the bucket of each."""
@@ -251,7 +252,7 @@ class Build:
         buckets: dict[Key, int] = {}
         if slice_.saved == 0:
             return rows, buckets
-        query = sql.SQL("SELECT * FROM {}").format(self._stage(slice_))
+        query = sql.SQL("SELECT * FROM {}").format(self.table.stage(slice_.low))
         with (
             self.table.pool.connection() as conn,
             conn.cursor(row_factory=dict_row) as cursor,
@@ -261,9 +262,6 @@ class Build:
                 buckets[key] = row.pop("bucket")
                 rows[key] = row
         return rows, buckets
-
-    def _stage(self, slice_: Slice) -> sql.Identifier:
-        return sql.Identifier("read", f"{self.table.name}_slice_{slice_.low}")
 
     # ---- Rows that wait --------------------------------------------------------------------------
 
@@ -327,6 +325,22 @@ class Build:
     def taken_over(self) -> TakenOver:
         """Give what to raise when the version is not ours any more."""
         return TakenOver(f"{self.table.name} was cancelled, or somebody else builds it now.")
+
+    def _keep(
+        self,
+        conn: Conn,
+        slice_: Slice,
+        rows: Mapping[Key, Row],
+        buckets: Mapping[Key, int],
+        at: int,
+    ) -> None:
+        stage = self.table.stage(slice_.low)
+        conn.execute("SET LOCAL client_min_messages TO warning")
+        conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(stage))
+        conn.execute(sql.SQL("CREATE TABLE {} (LIKE {}, bucket int)").format(stage, self.table.id))
+        unfit = self._bulk.copy(conn, stage, list(rows.items()), buckets)
+        if not unfit:
+            self._set(conn, slice_, saved=at)
 
     def _set(self, conn: Conn, slice_: Slice, **changed: object) -> None:
         assigned = sql.SQL(", ").join(

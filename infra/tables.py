@@ -211,12 +211,21 @@ class Table:
     def forget(self, conn: Conn) -> None:
         """Forget the version as part of a transaction."""
         conn.execute("SET LOCAL client_min_messages TO warning")
+        slices = (
+            "SELECT low FROM crm.slice WHERE projection = %(projection)s AND version = %(version)s"
+        )
+        for (low,) in conn.execute(slices, self.arguments).fetchall():
+            conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self.stage(low)))
         conn.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(self.id))
         for table in FORGET:
             query = sql.SQL(
                 "DELETE FROM crm.{} WHERE projection = %(projection)s AND version = %(version)s"
             )
             conn.execute(query.format(sql.Identifier(table)), self.arguments)
+
+    def stage(self, low: int) -> sql.Identifier:
+        """Name the table that keeps the rows of a slice, by its lowest bucket, until it is built."""
+        return sql.Identifier("read", f"{self.name}_slice_{low}")
 
     def position(self, partition: int = WHOLE_LOG) -> int:
         """Give the checkpoint of a partition; a new one begins where the whole log was left.

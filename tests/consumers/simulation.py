@@ -217,13 +217,16 @@ class Build:
         with self._transaction() as rows:
             return rows.paused
 
-    def divide(self, slice_, parts):
+    def divide(self, slice_, parts, rows, buckets, at):
         (_, high), *others = ranges(slice_.low, slice_.high, parts)
         lower = slice_._replace(high=high, saved=0)
-        with self._transaction() as rows:
-            rows.slices[slice_.low] = lower
-            rows.slices |= {low: Slice(low, high) for low, high in others}
-            rows.saved.pop(slice_.low, None)
+        with self._transaction() as safe:
+            safe.slices[slice_.low] = lower
+            safe.saved.pop(slice_.low, None)
+            for low, top in others:
+                its = {key: row for key, row in rows.items() if low <= buckets[key] <= top}
+                safe.slices[low] = Slice(low, top, saved=at)
+                safe.saved[low] = (its, dict(buckets))
         return lower
 
     def save(self, slice_, rows, buckets, at):

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from functools import partial
 from random import Random
 from uuid import UUID, uuid4
 
@@ -174,7 +175,14 @@ def test_a_paused_rebuild_stands_still_and_goes_on(filled, monkeypatch):
 def test_a_cancelled_rebuild_ends_and_leaves_nothing(filled, monkeypatch):
     monkeypatch.setattr(rebuild, "PAGE", 20)
     watch = Watch()
-    watch.hooks = {"folding": lambda: drop(filled.tables, "customer_view", 2)}
+
+    def cancelled():
+        building = begin(filled.pool, partial(filled.tables.version, "customer_view"),
+                         "customer_view", 1, 1)  # fmt: skip
+        building.save(building.slices()[0], {}, {}, 1)
+        drop(filled.tables, "customer_view", 2)
+
+    watch.hooks = {"folding": cancelled}
     with pytest.raises(TakenOver, match="cancelled"):
         build(filled, "customer_view", watch=watch)
     assert [v.version for v in versions(filled.pool, "customer_view")] == [1]
@@ -206,7 +214,7 @@ def test_who_was_taken_over_changes_nothing_any_more(filled):
     [slice_] = first.slices()
     for act in (
         lambda: first.note(slice_, 1, 1),
-        lambda: first.divide(slice_, 2),
+        lambda: first.divide(slice_, 2, {}, {}, 1),
         lambda: first.save(slice_, {}, {}, 1),
         lambda: first.finish(slice_, {}, lambda *_: ({}, [])),
         first.complete,
