@@ -58,6 +58,7 @@ POLICY: dict[tuple[str, str], Role | None] = {
     ("POST", "/v1/privacy/requests/{id}/approval"): "operate",
     ("GET", "/v1/privacy/certificates/{id}"): "operate",
     ("GET", "/v1/customers/{id}/consent"): "read",
+    ("GET", "/v1/customers/{id}/replay"): "read",
     ("POST", "/v1/privacy/schedules"): "operate",
     ("GET", "/v1/privacy/schedules"): "operate",
     ("GET", "/v1/privacy/schedules/due"): "operate",
@@ -257,6 +258,7 @@ SINGLES = [
     "/v1/retention/policy", "/v1/agreements/{agreement}", "/v1/agreements/{agreement}/review",
     "/v1/privacy/certificates/{certificate}",
     "/v1/customers/{customer}/consent?purpose=news&channel=email",
+    "/v1/customers/{customer}/replay?as_known_at=2900-01-01T00:00:00Z",
 ]  # fmt: skip
 CALLER = "/v1/sla/caller?email=ann@example.org"
 REPORTS = ["/v1/retention/report", "/v1/privacy/schedules"]
