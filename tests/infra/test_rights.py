@@ -23,6 +23,7 @@ from domain.rejected import Rejected
 from domain.rights import GROUNDS
 from infra import rights
 from infra.announced import changed_of
+from infra.audit_export import export
 from infra.consents import consent, must_consent
 from infra.customer_features import current
 from infra.due import DueCases
@@ -308,3 +309,13 @@ def test_nothing_is_sent_to_a_restricted_customer(runtime, world):
     assert not consent(runtime, *said).granted
     with seeing_held():
         assert consent(runtime, *said).granted
+
+
+def test_an_export_of_whom_only_the_hold_role_sees_says_so(runtime, world, tmp_path):
+    rights.restrict(runtime, OFFICER, ANN, "claims")
+    with pytest.raises(Rejected) as no:
+        export(runtime, "acme", [ANN], tmp_path / "nothing")
+    assert no.value.code == "export.empty"
+    assert not (tmp_path / "nothing").exists()
+    with seeing_held():
+        assert export(runtime, "acme", [ANN], tmp_path / "ann").events > 0
