@@ -152,7 +152,7 @@ def show_customer(
         tenant = tenant or runtime.settings.tenant
         id_ = customer_id(runtime, tenant, customer)
         row = Reader(runtime).customer(tenant, id_, **instants)
-    shown(row, f"No customer {customer} of tenant {tenant} was known then.", as_json=as_json)
+    shown(row, unknown(f"customer {customer}", tenant, at), as_json=as_json)
 
 
 @show.command("lead")
@@ -171,7 +171,7 @@ def show_lead(
         tenant = tenant or runtime.settings.tenant
         reader, id_ = Reader(runtime), stream_of(tenant, "lead", lead)
         row = reader.lead_as_of(tenant, id_, **instants) if at else reader.lead(tenant, id_)
-    shown(row, f"No lead {lead} of tenant {tenant} was known then.", as_json=as_json)
+    shown(row, unknown(f"lead {lead}", tenant, at), as_json=as_json)
 
 
 @show.command("case")
@@ -192,9 +192,15 @@ def show_case(
         reader, id_ = Reader(runtime), stream_of(tenant, "case", case)
         row = reader.case_as_of(tenant, id_, **instants) if at else reader.case(tenant, id_)
     clocks = row.pop("clocks") if row and not as_json else []
-    shown(row, f"No case {case} of tenant {tenant} was known then.", as_json=as_json)
+    shown(row, unknown(f"case {case}", tenant, at), as_json=as_json)
     if not as_json:
         print_clocks(clocks)
+
+
+def unknown(what: str, tenant: str, at: str | None) -> str:
+    """Say that there is nothing to show."""
+    why = "was known then" if at else "is known, unless it is restricted"
+    return f"No {what} of tenant {tenant} {why}."
 
 
 def shown(row: dict[str, Any] | None, missing: str, *, as_json: bool) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from infra.runtime import Runtime
 
 privacy = typer.Typer(
-    help="Erase, hold, and change master keys; what destroys needs two people.",
+    help="What persons may ask, how long data is kept, and keys; what destroys needs two people.",
     no_args_is_help=True,
 )
 

@@ -145,7 +145,7 @@ def rectify(
         about = (runtime, who, subject, reason)
         if value is not None:
             count = rectification.rectify(*about, field=field, value=value)
-            typer.echo(f"Rectified; {count:,} events that were wrong in it are hidden.")
+            typer.echo(f"Rectified; events in which it was wrong and is hidden now: {count:,}.")
         else:
             rectification.rectify_event(*about, event=valid(event or ""), field=field)
             typer.echo("What the event says there is hidden as wrong.")
