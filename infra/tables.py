@@ -219,7 +219,7 @@ class Table:
             conn.execute(query.format(sql.Identifier(table)), self.arguments)
 
     def stage(self, low: int) -> sql.Identifier:
-        """Name the table that keeps the rows of a slice, by its lowest bucket, until it is built."""
+        """Name the table that keeps a slice's rows, by its lowest bucket, until they are final."""
         return sql.Identifier("read", f"{self.name}_slice_{low}")
 
     def position(self, partition: int = WHOLE_LOG) -> int:
