@@ -10,6 +10,7 @@ from commands.catalogue import ALL
 from commands.ports import Who
 from infra.access import looking
 from infra.api_keys import ApiKeys, Role
+from infra.seeing import seeing_held
 
 OPEN = frozenset({"/livez", "/readyz", "/metrics", "/docs", "/openapi.json"})
 """What anybody may see: how the process is, and how to use it. Never a tenant's data."""
@@ -18,6 +19,7 @@ MAY: dict[Role, frozenset[Role]] = {
     "publish": frozenset({"publish"}),
     "read": frozenset({"read"}),
     "operate": frozenset({"publish", "read", "operate"}),
+    "hold": frozenset({"read", "hold"}),
 }
 
 
@@ -68,7 +70,8 @@ class Gate:
                     f"This key is for the role {caller.role}; this needs {required}.",
                 )
             scope.setdefault("state", {})["caller"] = caller
-            with looking(caller.who.authid, header(scope, b"x-purpose")[:PURPOSE_MAX]):
+            purpose = header(scope, b"x-purpose")[:PURPOSE_MAX]
+            with looking(caller.who.authid, purpose), seeing_held(sees=caller.role == "hold"):
                 await self._app(scope, receive, send)
             return
         await self._app(scope, receive, send)

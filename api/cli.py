@@ -23,7 +23,9 @@ from api import (
     cli_projections,
     cli_refused,
     cli_retention,
+    cli_rights,
     cli_run,
+    cli_schedules,
     cli_set_up,
     cli_sla,
 )
@@ -67,6 +69,9 @@ GROUPS = {
     "audit": cli_audit.audit,
     "privacy": cli_privacy.privacy,
 }
+for name, command in cli_rights.COMMANDS.items():
+    cli_privacy.privacy.command(name)(command)
+cli_privacy.privacy.add_typer(cli_schedules.schedules, name="schedules")
 for command in (cli_compare.verify, cli_compare.diff, cli_compare.step):
     cli_projections.projections.command()(command)
 for name, asked in cli_four_eyes.COMMANDS.items():

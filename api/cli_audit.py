@@ -23,6 +23,7 @@ from api.cli_look import Named
 if TYPE_CHECKING:
     from infra.audit_verify import Report
     from infra.replay import Replay
+    from infra.witness import WoundBack
 
 audit = typer.Typer(help="Prove what happened, and that nothing was altered.", no_args_is_help=True)
 
@@ -53,14 +54,18 @@ def verify(
     from api.output import print_json
 
     with opened(erased=False) as runtime:
-        reports = {
-            tree: runtime.audit.verify(tree, deep=not leaves) for tree in runtime.audit.trees
-        }
+        audit = runtime.audit
+        reports = {tree: audit.verify(tree, deep=not leaves) for tree in audit.trees}
+        back = {tree: audit.file.wound_back(audit.signer.key(tree)) for tree in audit.trees}
     if as_json:
-        print_json({t: r._asdict() | {"first_bad": r.first_bad} for t, r in reports.items()})
+        print_json({
+            tree: report._asdict() | {"first_bad": report.first_bad, "wound_back": back[tree]}
+            for tree, report in reports.items()
+        })  # fmt: skip
     for tree, report in reports.items():
         if not as_json:
             print_report(tree, report)
+            print_wound_back(tree, back[tree])
     bad = {tree: report.first_bad for tree, report in reports.items() if report.findings}
     if bad:
         places = [f" The first bad position of {t} is {n}." for t, n in bad.items() if n]
@@ -81,6 +86,17 @@ def print_report(tree: str, report: "Report") -> None:
         f" {report.witnessed:,} of them witnessed: "
         + (f"{len(report.findings)} findings." if report.findings else "as they were signed.")
     )
+
+
+def print_wound_back(tree: str, times: "list[WoundBack]") -> None:
+    """Tell when a restored backup has made what was witnessed void."""
+    from api.output import print_line
+
+    for back in times:
+        print_line(
+            f"{tree}: wound back to {back.size:,} by a restored backup; asked by {back.asked_by},"
+            f" approved by {back.approved_by}, request {back.request}."
+        )
 
 
 @audit.command("export")

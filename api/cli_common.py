@@ -87,12 +87,17 @@ def opened(
     from infra.access import looking
     from infra.database import reach
     from infra.runtime import open_runtime
+    from infra.seeing import seeing_held
 
     chosen = settings(**options)
     log_from(level)
     if chosen.database_url is not None:
         reach(chosen.database_url)
-    with open_runtime(chosen, erased=erased) as runtime, looking(operator(), chosen.purpose):
+    with (
+        open_runtime(chosen, erased=erased) as runtime,
+        looking(operator(), chosen.purpose),
+        seeing_held(sees=chosen.sees_held),
+    ):
         yield runtime
 
 

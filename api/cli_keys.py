@@ -16,6 +16,7 @@ class Role(StrEnum):
     PUBLISH = "publish"
     READ = "read"
     OPERATE = "operate"
+    HOLD = "hold"
 
 
 @keys.command("create")

@@ -213,17 +213,19 @@ def consent(
     """Tell whether a customer consents; ends with 1 if not, so that nothing is sent."""
     from api.output import print_fields, print_json
     from infra.consents import consent as asked
-    from infra.reader import Reader
+    from infra.consents import must_consent
 
     moment = instant(at)
     with opened() as runtime:
         tenant = tenant or runtime.settings.tenant
         id_ = customer_id(runtime, tenant, customer)
-        said = asked(Reader(runtime), tenant, id_, purpose, channel, at=moment)
-    if as_json:
-        print_json(said)
-    else:
-        print_fields(said._asdict().items())
+        said = asked(runtime, tenant, id_, purpose, channel, at=moment)
+        if as_json:
+            print_json(said)
+        else:
+            print_fields(said._asdict().items())
+        if moment is None:
+            must_consent(runtime, tenant, id_, purpose, channel)
     if not said.granted:
         raise Fault(FAILED, f"{customer} does not agree to {purpose} over {channel}.")
 

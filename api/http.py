@@ -4,7 +4,17 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from api import dead_letters, privacy, problems, reads, replay, retention, sla_reads
+from api import (
+    dead_letters,
+    privacy,
+    problems,
+    reads,
+    replay,
+    retention,
+    rights,
+    schedules,
+    sla_reads,
+)
 from api.auth import Gate
 from api.docs import docs_routes
 from api.edge import Edge
@@ -41,6 +51,8 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.include_router(sla_reads.router)
     app.include_router(dead_letters.router)
     app.include_router(privacy.router)
+    app.include_router(schedules.router)
+    app.include_router(rights.router)
     app.include_router(replay.router)
     app.add_middleware(Gate, keys=ApiKeys(runtime.pool))
     app.add_middleware(Edge)

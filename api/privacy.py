@@ -126,7 +126,7 @@ def checkpoint(request: Request, the: The) -> Response:
 
 
 LISTED = 100
-BY_TENANTS: tuple[Kind, ...] = ("erasure", "hold.release")
+BY_TENANTS: tuple[Kind, ...] = ("erasure", "hold.release", "schedules")
 """What keys of a tenant may approve; all else is for people who work on the installation."""
 
 

@@ -106,7 +106,7 @@ PEERS = (
 
 def java(program: Path, place: Path) -> list[str]:
     """Fetch what a program's pom names; gives what runs it, Java compiles it when it starts."""
-    run("mvn", "-q", "-B", "-f", str(program.with_name("pom.xml")),
+    run("mvn", "-q", "-B", "-Dstyle.color=never", "-f", str(program.with_name("pom.xml")),
         "dependency:copy-dependencies", "-DincludeScope=runtime",
         f"-DoutputDirectory={place}/jars")  # fmt: skip
     return ["java", "-cp", f"{place}/jars/*", str(program)]

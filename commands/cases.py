@@ -5,9 +5,11 @@ from dataclasses import replace
 from pydantic import Field
 
 from commands.command import CaseRef, Change, Command, CustomerIdRef, Reader
+from commands.privacy_requests import LAWS
 from domain import case as rules
 from domain.agreement import Agreement, match_case
 from domain.case import Case, CaseEvent, Relation, WaitingFor
+from domain.rejected import Rejected
 from domain.values import Label, Priority, Text
 
 
@@ -95,6 +97,8 @@ class MatchAgreement(
         """Say what changes."""
         case = the.case(self.case)
         rules.must_be_unresolved(case)
+        if case.agreement is not None and case.agreement[0] in LAWS:
+            raise Rejected("case.under_law", "This case is a person's request: its clock is law.")
         return [(case, matched(the, case))]
 
 

@@ -10,6 +10,7 @@ from commands.retention import policy_now
 from domain import churn_alert as rules
 from domain.assessment import Assessment
 from domain.churn_alert import ChurnAlerts, Driver, Ground, Play
+from domain.rights import PROFILING, must_allow
 from domain.values import Id, Instant, Label, Money, Text
 
 
@@ -41,6 +42,7 @@ class RaiseChurnAlert(Command, name="churn_alert.raise", publishes="churn_alert.
             due_at=self.assessed_at + timedelta(days=policy.due_days),
             watch_until=self.assessed_at + timedelta(weeks=policy.horizon_weeks),
         )
+        must_allow(the.rights(customer), PROFILING)
         alerts = the.churn_alerts(customer)
         return [(alerts, rules.raise_alert(alerts, raised))]
 

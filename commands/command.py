@@ -11,18 +11,22 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from domain.agreement import Agreement
 from domain.case import Case
 from domain.churn_alert import ChurnAlerts
+from domain.consent import Statement
 from domain.credit import Ledger
 from domain.customer import Customer, CustomerRegistered
 from domain.events import Event
 from domain.interaction import InteractionRecorded
 from domain.lead import Lead, Pipeline
 from domain.retention_policy import RetentionPolicyHeld
+from domain.rights import Rights
+from domain.schedule import SchedulesHeld
 from domain.segment import Membership
 from domain.value_model import ValueModel
 from domain.values import Id, Identifier, Label, email, external_id, phone
 
 Retention = ChurnAlerts | Membership | RetentionPolicyHeld | ValueModel
-State = Customer | Lead | Case | Agreement | Ledger | InteractionRecorded | Retention
+Privacy = Rights | SchedulesHeld
+State = Customer | Lead | Case | Agreement | Ledger | InteractionRecorded | Retention | Privacy
 
 
 class Fact(NamedTuple):
@@ -32,7 +36,8 @@ class Fact(NamedTuple):
     subject: str
 
 
-Change = tuple[Customer | Lead | Case | Ledger | ChurnAlerts | Membership | Fact, Sequence[Event]]
+About = Customer | Lead | Case | Ledger | ChurnAlerts | Membership | Rights | Fact
+Change = tuple[About, Sequence[Event]]
 
 
 class Ref(BaseModel):
@@ -160,6 +165,15 @@ class Reader(Protocol):
 
     def retention_policy(self) -> tuple[Fact, RetentionPolicyHeld]:
         """Give what the tenant agreed on for keeping customers, and the place of its facts."""
+
+    def rights(self, customer: str) -> Rights:
+        """Give what a customer has asked about its data."""
+
+    def consents(self, customer: Customer) -> Sequence[Statement]:
+        """Give what a customer, and those it stands for, said about purposes and channels."""
+
+    def schedules(self) -> tuple[Fact, SchedulesHeld]:
+        """Give how long the tenant keeps personal data, and the place of its facts."""
 
     def interaction(self) -> tuple[str, InteractionRecorded | None]:
         """Give the stream of the message at hand, and what it said if it was here before."""

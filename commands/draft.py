@@ -1,24 +1,28 @@
 """One request being decided: it may look at everything, and leaves no trace when it is rejected."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import TypeVar
 
-from commands.command import ByExternalId, Fact, Ref, organisation, stream_id
+from commands.command import About, ByExternalId, Fact, Ref, organisation, stream_id
 from commands.ports import Kept, Request, kept
 from commands.session import Session, Stream, after
 from domain import customer as customers
 from domain.agreement import Agreement
 from domain.case import Case
 from domain.churn_alert import ChurnAlerts
+from domain.consent import Statement, statements
 from domain.credit import Ledger
 from domain.customer import Customer, CustomerRegistered, IdentifierAdded, IdentifierRemoved
-from domain.erasure import erased
+from domain.erasure import erased, expired
 from domain.events import Event, Recorded
 from domain.interaction import InteractionRecorded
 from domain.lead import Lead, Pipeline
 from domain.rejected import Rejected
 from domain.retention_policy import RetentionPolicyHeld
+from domain.rights import Rights
+from domain.schedule import SchedulesHeld
 from domain.segment import Membership
 from domain.value_model import ValueModel
 from domain.values import Identifier
@@ -38,6 +42,8 @@ S = TypeVar(
     Membership,
     RetentionPolicyHeld,
     ValueModel,
+    Rights,
+    SchedulesHeld,
 )
 
 
@@ -110,6 +116,22 @@ class Draft:
         place = self._of_the_tenant("retention_policy", "current")
         return place, self._state(RetentionPolicyHeld(place.id))
 
+    def rights(self, customer: str) -> Rights:
+        """Give what a customer has asked about its data."""
+        return self._state(Rights(self._own_stream("rights", customer), customer))
+
+    def consents(self, customer: Customer) -> Sequence[Statement]:
+        """Give what a customer, and those it stands for, said about purposes and channels."""
+        same = self._same(customer)
+        stored = self.session.ports.store.load(self.session.who.tenant, same)
+        new = (each for each in (*self.session.batch.events, *self.events) if each.stream in same)
+        return statements([*chain.from_iterable(stored.values()), *new])
+
+    def schedules(self) -> tuple[Fact, SchedulesHeld]:
+        """Give how long the tenant keeps personal data, and the place of its facts."""
+        place = self._of_the_tenant("schedule", "current")
+        return place, self._state(SchedulesHeld(place.id))
+
     def agreement(self, ref: str | ByExternalId) -> Agreement:
         """Give the agreement, known or not."""
         return self._state(Agreement(stream_id(self.session.who.tenant, "agreement", ref)))
@@ -164,6 +186,17 @@ class Draft:
             raise Rejected("id.in_use", "This id already belongs to something else.")
         return state
 
+    def _same(self, customer: Customer) -> set[str]:
+        """Give all ids of a customer: who stands for it, and all whom that one stands for."""
+        while customer.merged_into is not None:
+            customer = self.customer(customer.merged_into)
+        same, to_follow = {customer.id}, [customer]
+        while to_follow:
+            absorbed = to_follow.pop().absorbed - same
+            same |= absorbed
+            to_follow += [self.customer(other) for other in sorted(absorbed)]
+        return same
+
     def _own_stream(self, kind: str, name: str) -> str:
         return stream_id(self.session.who.tenant, kind, ByExternalId(system="crm", id=name))
 
@@ -187,8 +220,8 @@ class Draft:
         return met.id
 
     def _happened(self, stream: str, subject: str, event: Event) -> None:
-        if subject in self.session.forgotten and event.personal:
-            raise erased()
+        if gone := holds(event) & self.session.forgotten.get(subject, frozenset()):
+            raise expired(gone) if self.rights(subject).expired & gone else erased()
         before = self._stream(stream)
         self.streams[stream] = after(stream, before, event)
         if isinstance(event, (IdentifierAdded, IdentifierRemoved)):
@@ -216,10 +249,12 @@ class Draft:
         )
 
 
-def subject(
-    about: Customer | Lead | Case | Ledger | ChurnAlerts | Membership | Fact,
-    events: Sequence[Event],
-) -> str:
+def holds(event: Event) -> Set[str]:
+    """Tell of which groups of personal data an event has something."""
+    return {group for field, group in event.personal.items() if getattr(event, field)}
+
+
+def subject(about: About, events: Sequence[Event]) -> str:
     """Tell whom a change is about: always a customer."""
     match about:
         case Customer():

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from commands.draft import Draft
 from commands.ports import FACT, Answer, Busy, Forgotten, Request, StaleStream, Verdict, Who
@@ -20,14 +20,14 @@ def execute(requests: Sequence[Request], who: Who, ports: Ports) -> list[Verdict
     """
     if not requests:
         return []
-    forgotten: set[str] = set()
+    forgotten: dict[str, Set[str]] = {}
     for attempt in range(ATTEMPTS_MAX):
         session = Session(who, ports, requests, forgotten)
         verdicts = [decide(request, session) for request in requests]
         try:
             token = ports.store.append(session.batch)
         except Forgotten as erased:
-            forgotten |= erased.subjects
+            forgotten |= {s: gone | forgotten.get(s, set()) for s, gone in erased.groups.items()}
             continue
         except StaleStream:
             time.sleep(random.uniform(0, PAUSE_MAX_SECONDS * attempt))  # noqa: S311 - not a secret

@@ -1,12 +1,16 @@
 """What can be asked about interactions: to keep one."""
 
 from commands.command import ByExternalId, Change, Command, CustomerIdRef, Fact, Reader
+from domain.consent import may_send
 from domain.interaction import Direction, InteractionRecorded, record
 from domain.values import Id, Label, Text
 
 
 class RecordInteraction(Command, name="interaction.record", publishes="interaction.recorded.v1"):
-    """Keep one contact with a customer, over any channel; `about` is a case or a lead, if any."""
+    """Keep one contact with a customer, over any channel; `about` is a case or a lead, if any.
+
+    What is sent for a `purpose` is refused without the customer's consent to it over the channel.
+    """
 
     is_fact = True
 
@@ -15,6 +19,7 @@ class RecordInteraction(Command, name="interaction.record", publishes="interacti
     direction: Direction = "inbound"
     kind: Label
     message: Text = ""
+    purpose: Label | None = None
     case: Id | ByExternalId | None = None
     lead: Id | ByExternalId | None = None
 
@@ -36,7 +41,11 @@ class RecordInteraction(Command, name="interaction.record", publishes="interacti
         happened = record(known, interaction)
         if not happened:
             return []  # whoever it was about then: the reference may lead to somebody else by now
-        return [(Fact(id=stream, subject=the.customer_id(self.customer)), happened)]
+        subject = the.customer_id(self.customer)
+        if self.purpose is not None and self.direction == "outbound":
+            said = the.consents(the.customer(subject))
+            may_send(the.rights(subject), said, self.purpose, self.channel, the.time())
+        return [(Fact(id=stream, subject=subject), happened)]
 
 
 INTERACTION_COMMANDS: tuple[type[Command], ...] = (RecordInteraction,)

@@ -8,6 +8,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from commands.command import CaseRef, Change, Command, Reader
+from commands.privacy_requests import LAWS
 from domain import case as rules
 from domain import credit
 from domain.agreement import Period, Promise
@@ -67,6 +68,8 @@ def promised(the: Reader, case: Case) -> Promise | None:
     if case.agreement is None:
         return None
     agreement: Id = case.agreement[0]
+    if agreement in LAWS:
+        return None  # nothing follows from the law's clock but what people make of it
     return the.agreement(agreement).versions[case.agreement[1] - 1].promise
 
 

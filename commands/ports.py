@@ -1,6 +1,6 @@
 """What the write path needs from the outside, and what it hands over."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
@@ -20,11 +20,11 @@ class Busy(Exception):
 
 
 class Forgotten(Exception):
-    """These customers were erased: nothing personal can be kept about them any more."""
+    """Keys of these customers were destroyed: nothing of these groups can be kept any more."""
 
-    def __init__(self, subjects: set[str]) -> None:
+    def __init__(self, groups: Mapping[str, Set[str]]) -> None:
         super().__init__("The customer was erased.")
-        self.subjects = subjects
+        self.groups = groups
 
 
 class Who(NamedTuple):

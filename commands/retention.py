@@ -19,6 +19,7 @@ from domain.purchase_models import (
 )
 from domain.rejected import Rejected
 from domain.retention_policy import RetentionPolicy
+from domain.rights import PROFILING, must_allow
 from domain.segment import SegmentAssigned
 from domain.silence_model import Seen
 from domain.value_model import ValueModelFitted
@@ -140,6 +141,7 @@ class AssignSegment(Command, name="segment.assign", publishes="segment.assigned.
     def decide(self, the: Reader) -> list[Change]:
         """Say what changes."""
         customer = the.customer_id(self.customer)
+        must_allow(the.rights(customer), PROFILING)
         membership = the.membership(customer)
         assigned = SegmentAssigned(
             customer=customer, segment=self.segment, policy_version=self.policy_version

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 from commands.command import Ref, State, stream_id
@@ -14,6 +15,8 @@ from domain import (
     customer,
     lead,
     retention_policy,
+    rights,
+    schedule,
     segment,
     value_model,
 )
@@ -26,6 +29,8 @@ from domain.events import Event, Recorded, Unreadable
 from domain.lead import Lead, Pipeline
 from domain.rejected import Rejected
 from domain.retention_policy import RetentionPolicyHeld
+from domain.rights import Rights
+from domain.schedule import SchedulesHeld
 from domain.segment import Membership
 from domain.value_model import ValueModel
 from domain.values import Identifier
@@ -40,6 +45,8 @@ AGGREGATES: dict[str, tuple[Callable[[str], State], Evolve]] = {
     "segment": (Membership, segment.evolve),
     "retention_policy": (RetentionPolicyHeld, retention_policy.evolve),
     "value_model": (ValueModel, value_model.evolve),
+    "rights": (Rights, rights.evolve),
+    "schedule": (SchedulesHeld, schedule.evolve),
     "agreement": (Agreement, agreement.evolve),
     "credit": (Ledger, credit.evolve),
 }
@@ -84,11 +91,15 @@ class Session:
     """What is known to a batch: what was stored, and what its requests have decided so far."""
 
     def __init__(
-        self, who: Who, ports: Ports, requests: Sequence[Request], forgotten: Set[str] = frozenset()
+        self,
+        who: Who,
+        ports: Ports,
+        requests: Sequence[Request],
+        forgotten: Mapping[str, Set[str]] = MappingProxyType({}),
     ) -> None:
         self.who, self.ports, self.batch = who, ports, Batch(who.tenant)
         self.forgotten = forgotten
-        """Customers of whom the store keeps nothing personal any more."""
+        """Customers of whom the store keeps nothing of some groups any more."""
         self._streams: dict[str, Stream] = {}
         self._subjects: dict[str, str] = {}
         self._owners: dict[Identifier, str | None] = {}

@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from consumers.audit import audit
+from consumers.expiring import expire
 from consumers.follow import follow
 from consumers.followers import keep_followed
 from consumers.sequencer import sequence
@@ -60,6 +61,7 @@ def loops_of(
         due = DueCases(runtime.pool, "sla_clocks")  # the view: whichever version serves
         yield threading.Thread(target=watch, args=(due, runtime.ports, stop), name="timers")
         yield threading.Thread(target=settle, args=(runtime, stop), name="settling")
+        yield threading.Thread(target=expire, args=(runtime, stop), name="expiring")
     if "audit" in roles:
         yield threading.Thread(target=audit, args=(runtime.audit, stop), name="audit")
     if runtime.settings.kafka_bootstrap_servers is not None:

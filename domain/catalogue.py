@@ -9,6 +9,8 @@ from domain import (
     interaction,
     lead,
     retention_policy,
+    rights,
+    schedule,
     segment,
     value_model,
 )
@@ -16,13 +18,16 @@ from domain.events import EVENTS, RETIRED
 
 SERVICE = (agreement, credit)
 KEEPING = (churn_alert, segment, retention_policy, value_model)
-AGGREGATES = (customer, lead, case, *SERVICE, *KEEPING)
+PRIVACY = (rights, schedule)
+AGGREGATES = (customer, lead, case, *SERVICE, *KEEPING, *PRIVACY)
 
 AGREED = ("agreement.", "credit.")
 """How the names of the events begin that only service levels are concerned with."""
 
-RETENTION = ("churn_alert.", "segment.", "retention_policy.", "value_model.")
-"""How the names of the events begin that only keeping customers is concerned with."""
+RETENTION = (
+    "churn_alert.", "segment.", "retention_policy.", "value_model.", "rights.", "schedule."
+)  # fmt: skip
+"""How the names of the events begin that only keeping customers, or their data, is about."""
 
 __all__ = ["AGGREGATES", "EVENTS", "RETENTION", "interaction", "names"]
 

@@ -5,14 +5,18 @@ from pathlib import Path
 
 import orjson
 
+from commands.ports import Who
 from domain.catalogue import EVENTS
+from infra import consents, schedules
 from infra.access import looking
 from infra.audit_export import write_lines
 from infra.opening import open_events
+from infra.privacy_requests import carried_out, requests_of, resolve
 from infra.reader import Reader, customer_events
 from infra.record_of_processing import record
 from infra.replay import Section, flat, page
 from infra.runtime import Runtime
+from infra.seeing import seeing_held
 
 LOOKS_MAX = 100_000
 
@@ -23,7 +27,8 @@ def write_bundle(
     """Write the bundle; gives the number of events. The looks of others are told without names."""
     reader, access = Reader(runtime), runtime.keyring.access
     looks = access.looks(tenant, list(subjects), LOOKS_MAX)
-    with looking(who, "access request of the customer", exported=True):
+    purpose = "access request of the customer"
+    with looking(who, purpose, exported=True), seeing_held():  # it is theirs
         sealed = customer_events(runtime.pool, tenant, subjects)
         events = open_events(runtime.keyring, tenant, (envelope for _, envelope in sealed))
         customer = reader.customer(tenant, subjects[0])
@@ -35,7 +40,13 @@ def write_bundle(
     directory.mkdir(parents=True, mode=0o700)
     write_lines(directory / "events.jsonl", events)
     write_lines(directory / "looks.jsonl", told)
-    for name, content in (("customer", customer), ("schemas", schemas), ("sources", sources)):
+    said = [each._asdict() for each in consents.told(runtime.pool, tenant, subjects)]
+    kept = [each.model_dump(mode="json") for each in schedules.held(runtime, tenant).schedules]
+    contents = {
+        "customer": customer, "schemas": schemas, "sources": sources, "consents": said,
+        "retention": kept, "rights": limits(runtime, tenant, subjects),
+    }  # fmt: skip
+    for name, content in contents.items():
         raw = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
         (directory / f"{name}.json").write_bytes(raw)
     (directory / "processing.md").write_text(record(), "utf-8")
@@ -45,9 +56,26 @@ def write_bundle(
             (e["time"], e["type"], e["authid"], {n: v for n, v in e["data"].items() if v})
             for e in events
         ]),
+        ("What you agreed to", ("when", "to what", "over", "text", "agreed"), [
+            (each["at"], each["purpose"], each["channel"], each["text_version"], each["granted"])
+            for each in said
+        ]),
+        ("How long it is kept", ("what", "from when on", "for"), [
+            (", ".join(each["groups"]), each["trigger"], each["period"]) for each in kept
+        ]),
         ("When and why somebody looked", ("when", "why", "what"), [
             (look["at"], look["purpose"], ", ".join(look["groups"])) for look in told
         ]),
     ]  # fmt: skip
     (directory / "index.html").write_text(page("Your data", sections), "utf-8")
+    asked_by = Who(tenant, who)
+    carried_out(runtime, asked_by, subjects, "access")
+    for case in requests_of(runtime, tenant, subjects, "portability"):
+        resolve(runtime, asked_by, case)
     return len(events)
+
+
+def limits(runtime: Runtime, tenant: str, subjects: Sequence[str]) -> dict[str, list[str]]:
+    """Tell on which grounds the data is restricted, and what the customer objects to."""
+    rights = consents.rights_of(runtime.pool, tenant, subjects)
+    return {"restricted": sorted(rights.grounds), "objections": sorted(rights.objections)}

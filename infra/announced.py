@@ -15,19 +15,31 @@ from psycopg.rows import dict_row
 
 from infra.lease import Lease
 from infra.read_models import ServingTables
+from infra.tables import Table
 from infra.topics import BACK_SOON, TopicNames
 from projections.catalogue import INNER
 
 # Rows change again and again; whichever state is announced is one that was true at its position.
 # Removals of one batch share a position and are never parted.
 CHANGED = """
-SELECT tenant, key, position, to_json(t) AS row FROM {} AS t
-WHERE position > %(after)s AND position <= %(upto)s
+SELECT tenant, key, position, to_json(t) AS row FROM {table} AS t
+WHERE position > %(after)s AND position <= %(upto)s AND {shown}
 UNION ALL
 SELECT tenant, key, position, NULL FROM crm.removed
 WHERE projection = %(projection)s AND version = %(version)s
   AND position > %(after)s AND position <= %(upto)s
+{restricted}
 ORDER BY position FETCH FIRST %(limit)s ROWS WITH TIES
+"""
+
+# When a customer is restricted all its rows go, and come back when that is lifted.
+RESTRICTED = """
+UNION ALL
+SELECT t.tenant, t.key, l.position, CASE WHEN {shown} THEN to_json(t) END
+FROM crm.rights r JOIN crm.log l USING (seq)
+JOIN {table} AS t ON t.tenant = r.tenant AND t.{subject} = r.subject
+WHERE l.position > %(after)s AND l.position <= %(upto)s
+  AND (t.position < l.position OR NOT {shown})
 """
 ADVANCE = """
 WITH lease AS (
@@ -56,6 +68,15 @@ class Changed(NamedTuple):
 def shown(row: dict[str, Any]) -> dict[str, Any]:
     """Give a row without the columns that are there for the next event alone."""
     return {name: value for name, value in row.items() if name not in INNER}
+
+
+def changed_of(table: Table) -> sql.Composed:
+    """Give the question for the rows of a table that have changed."""
+    subject, names = table.projection.subject, {"table": table.id, "shown": sql.SQL(table.shown)}
+    restricted: sql.Composable = sql.SQL("")
+    if subject:
+        restricted = sql.SQL(RESTRICTED).format(subject=sql.SQL(subject), **names)
+    return sql.SQL(CHANGED).format(restricted=restricted, **names)
 
 
 class Announcement:
@@ -128,7 +149,7 @@ class Announcement:
         return int(row[0]) if row else 0
 
     def _changed(self, after: int, upto: int) -> list[Changed]:
-        query = sql.SQL(CHANGED).format(sql.Identifier("read", self._table.name))
+        query = changed_of(self._table)
         arguments = {**self._table.arguments, "after": after, "upto": upto, "limit": LIMIT}
         with self._pool.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
             return [Changed(**row) for row in cursor.execute(query, arguments)]

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, get_args
 
 from infra.database import Pool
 
-Role = Literal["publish", "read", "operate"]
+Role = Literal["publish", "read", "operate", "hold"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 CACHE_SECONDS = 5.0

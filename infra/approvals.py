@@ -18,7 +18,13 @@ from infra.database import Conn, Pool
 from infra.ids import uuid7
 
 Kind = Literal[
-    "erasure", "hold.release", "epoch.destroy", "event.correct", "break-glass", "log.restore"
+    "erasure",
+    "hold.release",
+    "epoch.destroy",
+    "event.correct",
+    "break-glass",
+    "log.restore",
+    "schedules",
 ]
 
 VALID = timedelta(days=7)

@@ -51,12 +51,11 @@ class Audit:
 
     def behind(self) -> dict[str, tuple[int, int]]:
         """Tell which logs end before what the witness has seen: at how many leaves, of how many."""
+        # The witness is asked first: whatever it has seen is in a log that goes on meanwhile.
+        seen = {name: self.file.size(self.signer.key(name)) for name in self.trees}
         with self._pool.connection() as conn:
-            sizes = {
-                name: (log_head(conn, TABLES[name]), self.file.size(self.signer.key(name)))
-                for name in self.trees
-            }
-        return {name: (has, seen) for name, (has, seen) in sizes.items() if has < seen}
+            has = {name: log_head(conn, TABLES[name]) for name in self.trees}
+        return {name: (has[name], seen[name]) for name in self.trees if has[name] < seen[name]}
 
     def check_whole(self) -> None:
         """Refuse a log that ends before what the witness has seen. Raises `LogBehind`."""

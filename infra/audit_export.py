@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import orjson
 
+from domain.rejected import Rejected
 from infra.access import LOOKER, looking
 from infra.audit_tree import EVENTS, Head
 from infra.opening import open_events
@@ -43,7 +44,10 @@ class Exported(NamedTuple):
 
 
 def export(runtime: Runtime, tenant: str, subjects: Sequence[str], directory: Path) -> Exported:
-    """Write the bundle of a customer; `subjects` are its own id and those merged into it."""
+    """Write the bundle of a customer; `subjects` are its own id and those merged into it.
+
+    Raises `Rejected` if there is nothing to be shown.
+    """
     tree = runtime.audit.trees[EVENTS]
     runtime.audit.checkpoint()
     head = tree.head() or Head(0, "")
@@ -52,6 +56,12 @@ def export(runtime: Runtime, tenant: str, subjects: Sequence[str], directory: Pa
         for at, envelope in customer_events(runtime.pool, tenant, subjects)
         if at <= head.size
     ]
+    if not events:
+        raise Rejected(
+            "export.empty",
+            "Nothing of this customer can be shown: no event of it is signed yet,"
+            " or it is restricted and only the hold role sees it.",
+        )
     directory.mkdir(parents=True, mode=0o700)
     write_lines(directory / "events.jsonl", proven(runtime, events, head.size))
     write_lines(directory / "checkpoints.jsonl", continued(runtime, head.size))

@@ -15,6 +15,7 @@ from infra.keys import Keyring
 from infra.opening import open_events
 from infra.reader import customer_events
 from infra.runtime import Runtime
+from infra.seeing import seeing_held
 
 
 def ask_to_break(runtime: Runtime, who: Who, customer: str, reason: str) -> Asked:
@@ -36,7 +37,8 @@ def open_held(runtime: Runtime, who: Who, id_: str, file: Path) -> int:
         raise Rejected("request.expired", "The request is too old; ask again.")
     if not approvals.done(who.tenant, id_):
         raise Rejected("request.done", "It was opened already; ask again.")
-    sealed = customer_events(runtime.pool, who.tenant, asked.what["subjects"])
+    with seeing_held():
+        sealed = customer_events(runtime.pool, who.tenant, asked.what["subjects"])
     with (
         looking(who.authid, f"break-glass {id_}: {asked.what['reason']}", exported=True),
         closing(all_keys(runtime)) as keyring,

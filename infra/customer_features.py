@@ -18,7 +18,7 @@ from projections.customer_features import HISTORY, ROWS, customer_features
 from projections.features import by_day, counted, features, root_of, standing
 from projections.projection import Row
 
-HISTORY_OF = HISTORY.replace("ORDER BY", "AND e.subject = ANY(%(subjects)s::uuid[]) ORDER BY")
+HISTORY_OF = HISTORY.replace("ORDER BY", "AND t.subject = ANY(%(subjects)s::uuid[]) ORDER BY")
 
 MERGING = [CustomerMerged.name, CustomerAbsorbed.name]
 MERGES = """

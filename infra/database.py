@@ -14,8 +14,25 @@ from psycopg.pq import Format
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from infra.seeing import SEES_HELD
+
 Conn = Connection[tuple[Any, ...]]
-Pool = ConnectionPool[Conn]
+
+
+class Pool(ConnectionPool[Conn]):
+    """A pool whose connections show what is restricted to the hold role alone."""
+
+    @contextmanager
+    def connection(self, timeout: float | None = None) -> Iterator[Conn]:
+        """Lend a connection; what the hold role asks is one transaction that says so."""
+        with super().connection(timeout) as conn:
+            if not SEES_HELD.get():
+                yield conn
+                return
+            with conn.transaction():
+                conn.execute("SELECT set_config('crm.sees_held', 'on', true)")
+                yield conn
+
 
 DATABASE_AWAY = (OperationalError, PoolTimeout)
 """What is raised while the database cannot be reached, or gives up; trying again may help."""
@@ -67,9 +84,7 @@ def configure(conn: Conn) -> None:
 def pool(url: str, size: int = 16) -> Pool:
     """Open a pool of connections; each is in autocommit mode until a transaction is begun."""
     conninfo = make_conninfo(url, options="-c timezone=UTC -c statement_timeout=600000")
-    opened: Pool = ConnectionPool(
-        conninfo, min_size=1, max_size=size, configure=configure, open=True, timeout=10
-    )
+    opened = Pool(conninfo, min_size=1, max_size=size, configure=configure, open=True, timeout=10)
     opened.wait(30)
     return opened
 

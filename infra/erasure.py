@@ -11,24 +11,44 @@ import structlog
 
 from commands.execute import execute
 from commands.ports import Request, Who
-from commands.privacy import EraseCustomer
-from domain.personal import GROUPS
+from commands.privacy import EraseCustomer, ExpireData
+from domain.personal import GROUPS, Group
+from domain.privacy_request import Law
 from domain.rejected import Rejected
 from infra.approvals import Approvals, Asked
 from infra.certificate import certified, told_to
+from infra.database import Pool
 from infra.erasure_ledger import Entry
 from infra.ids import uuid7
+from infra.privacy_requests import open_request, resolve
 from infra.reader import Reader
+from infra.rights import ask_of_all, legal_hold
 from infra.runtime import Runtime
-from infra.traces import discard_refused, remove, scan, words_of
+from infra.traces import discard_refused, quoting, remove, scan, words_of
 
 BEGIN = """
-INSERT INTO crm.erasure (id, tenant, subjects, state)
-VALUES (%(id)s, %(tenant)s, %(subjects)s, %(state)s)
+INSERT INTO crm.erasure (id, tenant, subjects, state, groups, schedule)
+VALUES (%(id)s, %(tenant)s, %(subjects)s, %(state)s, %(groups)s, %(schedule)s)
 ON CONFLICT (id) DO UPDATE SET state = excluded.state WHERE erasure.state <> 'done'
 """
 HELD = "SELECT subject FROM crm.hold WHERE tenant = %s AND subject = ANY(%s::uuid[])"
+UNFINISHED = """
+SELECT id, subjects, groups, schedule FROM crm.erasure
+WHERE tenant = %s AND state = 'begun' AND schedule IS NOT NULL
+"""
+
 log = structlog.get_logger()
+
+
+class Task(NamedTuple):
+    """Whom to erase, and which groups of keys; because somebody asked, or by a schedule."""
+
+    id: str
+    tenant: str
+    subjects: Sequence[str]
+    groups: Sequence[Group] = GROUPS
+    asked: Asked | None = None
+    schedule: str | None = None
 
 
 class Erasure(NamedTuple):
@@ -39,13 +59,18 @@ class Erasure(NamedTuple):
     certificate: str | None
 
 
-def ask(runtime: Runtime, who: Who, customer: str, reason: str) -> Asked:
-    """Ask that a customer, and all who are merged into it, be erased. Raises `Rejected`."""
+def ask(runtime: Runtime, who: Who, customer: str, reason: str, law: Law = "gdpr") -> Asked:
+    """Ask that a customer, and all who are merged into it, be erased. Raises `Rejected`.
+
+    The request is a case of its own, under the same id.
+    """
     subjects = Reader(runtime).same_customer(who.tenant, customer)
     if not subjects:
         raise Rejected("customer.unknown", "There is no such customer.")
     what = {"customer": customer, "subjects": subjects, "groups": GROUPS, "reason": reason}
-    return Approvals(runtime.pool).ask(who, "erasure", what)
+    asked = Approvals(runtime.pool).ask(who, "erasure", what)
+    open_request(runtime, who, subjects[0], "erasure", law, id_=asked.id)
+    return asked
 
 
 def erase(runtime: Runtime, tenant: str, id_: str) -> Erasure:
@@ -55,42 +80,48 @@ def erase(runtime: Runtime, tenant: str, id_: str) -> Erasure:
         return known
     asked = Approvals(runtime.pool).approved(tenant, id_, "erasure")
     subjects = list(asked.what["subjects"])
+    task = Task(id_, tenant, subjects, asked=asked)
     held = under_hold(runtime, tenant, subjects)
     if held:
-        begin(runtime, tenant, id_, subjects, "held")
+        begin(runtime, task, "held")
         runtime.keyring.hold(tenant, subjects, held=True)
+        ask_of_all(runtime, Who(tenant, f"erasure:{id_}"), subjects, legal_hold(restricts=True))
         log.info("erasure.held", erasure=id_, customers=len(held))
         return Erasure(id_, "held", None)
-    begin(runtime, tenant, id_, subjects, "begun")
-    runtime.ledger.add(Entry(tenant, subject, id_) for subject in subjects)
-    certificate = destroy(runtime, tenant, id_, subjects, asked)
+    certificate = carry_out(runtime, task)
+    resolve(runtime, Who(tenant, f"erasure:{id_}"), id_)
     Approvals(runtime.pool).done(tenant, id_)
     return Erasure(id_, "done", certificate)
 
 
-def destroy(
-    runtime: Runtime, tenant: str, id_: str, subjects: Sequence[str], asked: Asked | None
-) -> str:
+def carry_out(runtime: Runtime, task: Task) -> str:
+    """Write down what is going to be erased, and erase it; gives the certificate."""
+    begin(runtime, task, "begun")
+    groups = tuple(task.groups)
+    runtime.ledger.add(Entry(task.tenant, subject, task.id, groups) for subject in task.subjects)
+    return destroy(runtime, task)
+
+
+def destroy(runtime: Runtime, task: Task) -> str:
     """Destroy the keys, remove the traces, search, certify. Raises `Rejected`.
 
     What quotes the customers goes first: without the keys nobody knows what to search for.
     """
-    recipients = runtime.keyring.access.recipients(tenant, subjects)
-    shown_to = [each._asdict() for each in recipients]
-    words = sorted(words_of(runtime, tenant, subjects))
-    refused = discard_refused(runtime, tenant, [*words, *subjects])
-    runtime.keyring.destroy(tenant, subjects, GROUPS, id_)
-    who = Who(tenant, f"erasure:{id_}")
-    for subject in subjects:
-        command = EraseCustomer(customer=subject, erasure=id_)
-        execute([Request(command, uuid7())], who, runtime.ports)
-    removed = remove(runtime, tenant, subjects)
-    searched = scan(runtime, tenant, subjects, words)
+    id_, tenant, subjects, groups, asked, schedule = task
+    shown_to = [each._asdict() for each in runtime.keyring.access.recipients(tenant, subjects)]
+    words = sorted(words_of(runtime, tenant, subjects, groups))
+    refused = discard_refused(runtime, tenant, quoting(subjects, groups, words))
+    runtime.keyring.destroy(tenant, subjects, groups, id_)
+    requests = [Request(noted(task, subject), uuid7()) for subject in subjects]
+    execute(requests, Who(tenant, f"erasure:{id_}"), runtime.ports)
+    removed = remove(runtime, tenant, subjects, groups)
+    searched = scan(runtime, tenant, subjects, groups, words)
     if searched.found:
         raise Rejected("erasure.incomplete", f"Something is left in {', '.join(searched.found)}.")
     runtime.audit.checkpoint()
     told: dict[str, Any] = {
-        "erasure": id_, "tenant": tenant, "subjects": subjects, "groups": GROUPS,
+        "erasure": id_, "tenant": tenant, "subjects": subjects, "groups": groups,
+        "schedule": schedule,
         "asked_by": asked and asked.asked_by, "approved_by": asked and asked.approved_by,
         "request": asked and asked.digest, "done_at": runtime.ports.now(),
         "keys": [key._asdict() for key in runtime.keyring.destroyed(tenant, id_)],
@@ -113,9 +144,36 @@ def find(runtime: Runtime, tenant: str, id_: str) -> Erasure | None:
     return Erasure(*row) if row else None
 
 
-def begin(runtime: Runtime, tenant: str, id_: str, subjects: Sequence[str], state: str) -> None:
+def noted(task: Task, customer: str) -> EraseCustomer | ExpireData:
+    """Say what is noted of a customer: that all of it was erased, or that something expired."""
+    if is_whole(task.groups):
+        return EraseCustomer(customer=customer, erasure=task.id)
+    return ExpireData(
+        customer=customer,
+        schedule=task.schedule,
+        groups=tuple(task.groups),
+        erasure=task.id,
+    )
+
+
+def is_whole(groups: Sequence[str]) -> bool:
+    """Tell whether nothing is left when these groups are gone."""
+    return set(groups) == set(GROUPS)
+
+
+def unfinished(pool: Pool, tenant: str) -> list[Task]:
+    """Give what was due by a schedule, was begun, and did not come to its end."""
+    with pool.connection() as conn:
+        rows = conn.execute(UNFINISHED, [tenant]).fetchall()
+    return [Task(id_, tenant, subjects, groups, None, by) for id_, subjects, groups, by in rows]
+
+
+def begin(runtime: Runtime, task: Task, state: str) -> None:
     """Note that an erasure has begun, or waits for a hold to end."""
-    arguments = {"id": id_, "tenant": tenant, "subjects": list(subjects), "state": state}
+    arguments = {
+        "id": task.id, "tenant": task.tenant, "subjects": list(task.subjects), "state": state,
+        "groups": list(task.groups), "schedule": task.schedule,
+    }  # fmt: skip
     with runtime.pool.connection() as conn:
         conn.execute(BEGIN, arguments)
 
@@ -131,6 +189,7 @@ def reapply(runtime: Runtime) -> int:
     with runtime.keys.connection() as conn:
         missing = runtime.ledger.missing(conn)
     for entry in missing:
-        begin(runtime, entry.tenant, entry.erasure, [entry.subject], "begun")
-        destroy(runtime, entry.tenant, entry.erasure, [entry.subject], None)
+        task = Task(entry.erasure, entry.tenant, [entry.subject], entry.groups)
+        begin(runtime, task, "begun")
+        destroy(runtime, task)
     return len(missing)

@@ -5,29 +5,32 @@ told so and does not serve; applying the ledger destroys them again.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
+from domain.personal import GROUPS, Group
 from infra.database import Conn
 
 UNKNOWN = """
-SELECT t, s, erasure FROM unnest(%s::text[], %s::uuid[], %s::uuid[]) AS ledger (t, s, erasure)
-WHERE NOT EXISTS (SELECT FROM crm_keys.data_key k
-                  WHERE k.tenant = t AND k.subject = s AND k.erasure IS NOT NULL)
-   OR EXISTS (SELECT FROM crm_keys.data_key k
-              WHERE k.tenant = t AND k.subject = s AND k.wrapped IS NOT NULL)
+SELECT number FROM unnest(%s::text[], %s::uuid[], %s::text[])
+    WITH ORDINALITY AS ledger (t, s, grps, number)
+WHERE EXISTS (SELECT FROM unnest(string_to_array(grps, ',')) AS g
+              WHERE NOT EXISTS (SELECT FROM crm_keys.data_key k
+                                WHERE k.tenant = t AND k.subject = s AND k.grp = g
+                                  AND k.wrapped IS NULL))
 """
 
 
 class Entry(NamedTuple):
-    """A customer who was erased; nothing personal."""
+    """A customer of whom groups were erased; nothing personal."""
 
     tenant: str
     subject: str
     erasure: str
+    groups: tuple[Group, ...] = GROUPS
 
 
 class ErasuresMissing(Exception):
@@ -53,15 +56,19 @@ class ErasureLedger:
         """Give all erasures; a line that a crash cut off was not begun."""
         if self._path.exists():
             for line in self._path.read_bytes().split(b"\n")[:-1]:
-                yield Entry(**orjson.loads(line))
+                yield entry_of(orjson.loads(line))
 
     def missing(self, conn: Conn) -> list[Entry]:
         """Tell which erasures the database does not know of."""
         entries = list(dict.fromkeys(self.entries()))
         if not entries:
             return []
-        columns = [list(column) for column in zip(*entries, strict=True)]
-        return [Entry(*row) for row in conn.execute(UNKNOWN, columns)]
+        columns = [
+            [entry.tenant for entry in entries],
+            [entry.subject for entry in entries],
+            [",".join(entry.groups) for entry in entries],
+        ]
+        return [entries[number - 1] for (number,) in conn.execute(UNKNOWN, columns)]
 
     def check(self, conn: Conn) -> None:
         """Refuse a database that does not know of an erasure. Raises `ErasuresMissing`."""
@@ -70,3 +77,9 @@ class ErasureLedger:
                 f"{len(missing)} erased customers are back: the database was restored from before"
                 " their erasure. `crm privacy reapply` erases them again; then it can be served."
             )
+
+
+def entry_of(line: Mapping[str, Any]) -> Entry:
+    """Read an entry; one without groups is from when all of them were erased, always."""
+    groups = tuple(line.get("groups", GROUPS))
+    return Entry(line["tenant"], line["subject"], line["erasure"], groups)

@@ -8,6 +8,7 @@ from infra.keys import MasterKeys
 from infra.restore import restore
 from infra.rotation import Rotation
 from infra.runtime import Runtime, refuse_restored
+from infra.schedules import set_schedules
 
 
 def carry_out(runtime: Runtime, asked: Asked) -> str:
@@ -21,6 +22,9 @@ def carry_out(runtime: Runtime, asked: Asked) -> str:
         case "hold.release":
             erased = release(runtime, asked.tenant, asked.id)
             return f"The hold has ended; {len(erased)} erasures that waited for it are done."
+        case "schedules":
+            version = set_schedules(runtime, asked.tenant, asked.id)
+            return f"Personal data is kept by version {version} of the schedules from now on."
         case "epoch.destroy":
             later = rotation_of(runtime).destroy(asked.tenant, asked.id)
             return f"The master key dies at {later}." if later else "The master key is destroyed."

@@ -9,6 +9,7 @@ from domain.rejected import Rejected
 from infra.approvals import Approvals, Asked
 from infra.erasure import Erasure, erase, under_hold
 from infra.reader import Reader
+from infra.rights import ask_of_all, legal_hold
 from infra.runtime import Runtime
 
 PUT = """
@@ -47,8 +48,12 @@ def release(runtime: Runtime, tenant: str, id_: str) -> list[Erasure]:
         conn.execute(LIFT, [tenant, subjects])
         waiting = conn.execute(WAITING, [tenant, subjects]).fetchall()
     Approvals(runtime.pool).done(tenant, id_)
-    ready = [erasure for erasure, about in waiting if not under_hold(runtime, tenant, about)]
-    return [erase(runtime, tenant, erasure) for erasure in ready]
+    ready = [each for each in waiting if not under_hold(runtime, tenant, each[1])]
+    erased = [erase(runtime, tenant, erasure) for erasure, _ in ready]
+    for erasure, about in ready:
+        who = Who(tenant, f"erasure:{erasure}")
+        ask_of_all(runtime, who, about, legal_hold(restricts=False))
+    return erased
 
 
 def customers(runtime: Runtime, tenant: str, customer: str) -> list[str]:

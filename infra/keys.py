@@ -193,7 +193,9 @@ class Keyring:
             if others := wanted - found.keys():
                 found.update(self._read(tenant, others, held=True))
             if gone := self.fates(tenant, wanted - found.keys()):
-                raise Forgotten({slot.subject for slot in gone})
+                raise Forgotten(
+                    {s: {g for of, g in gone if of == s} for s in {slot.subject for slot in gone}}
+                )
             self._epoch = 0
         return found
 
@@ -217,15 +219,16 @@ class Keyring:
             conn.execute(query, [tenant, subject])
         self.forget()
 
-    def left(self, tenant: str, subjects: Sequence[str]) -> int:
-        """Count the keys of customers that are not destroyed."""
+    def living(self, tenant: str, subjects: Sequence[str], groups: Sequence[str]) -> set[str]:
+        """Tell which customers have a key of some groups that is not destroyed."""
         query = """
-            SELECT count(*) FROM crm_keys.data_key
-            WHERE tenant = %s AND subject = ANY(%s::uuid[]) AND wrapped IS NOT NULL
+            SELECT DISTINCT subject FROM crm_keys.data_key
+            WHERE tenant = %s AND subject = ANY(%s::uuid[]) AND grp = ANY(%s)
+              AND wrapped IS NOT NULL
         """
         with self._pool.connection() as conn:
-            row = conn.execute(query, [tenant, list(subjects)]).fetchone()
-        return int(row[0]) if row else 0
+            rows = conn.execute(query, [tenant, list(subjects), list(groups)]).fetchall()
+        return {subject for (subject,) in rows}
 
     # ---- The end of keys -------------------------------------------------------------------------
 

@@ -28,6 +28,10 @@ SELECT projection, version, definition, state, paused, token, target, holder, be
 FROM crm.read_model WHERE projection = %s ORDER BY version
 """
 
+SHOWING_ALL = """
+SELECT viewname FROM pg_views WHERE schemaname = 'read' AND definition NOT LIKE '%crm.rights%'
+"""
+
 # Rows that are in the version which served and not in the one that is going to.
 GONE = """
 INSERT INTO crm.removed (projection, version, tenant, key, position)
@@ -71,6 +75,17 @@ class ServingTables(Mapping[str, Table]):
         for name, projection in self._projections.items():
             if find(self.pool, name, "serving") is None:
                 self.version(name, projection.version).create()
+        self._show_anew()
+
+    def _show_anew(self) -> None:
+        """Let views from before there were restrictions hide what is restricted."""
+        with self.pool.connection() as conn:
+            old = {name for (name,) in conn.execute(SHOWING_ALL)}
+            for name in sorted(old & self._projections.keys()):
+                table = self[name]
+                if table.projection.subject:
+                    with conn.transaction():
+                        table.show(conn)
 
     def only(self, name: str) -> "ServingTables":
         """Give the tables of one projection."""

@@ -13,11 +13,13 @@ from psycopg.rows import dict_row
 
 from domain.values import Identifier
 from infra.as_of import AsOf
+from infra.change_feed import as_change, changes_of
 from infra.database import Pool
 from infra.keys import NOBODY
 from infra.opening import open_events, open_rows
+from infra.rectified import hide_wrong
 from infra.runtime import Runtime
-from infra.tables import Table
+from infra.seeing import seeing_held
 from projections import churn_alerts, customer_history, customer_view, sales_pipeline, sla_clocks
 from projections.catalogue import INNER
 from projections.projection import Projection, Row
@@ -31,21 +33,6 @@ CASE = f"SELECT * FROM ({sla_clocks.CLOCKS}) AS clocks WHERE key = %(key)s"
 WRITTEN = """
 SELECT l.position FROM crm.event e LEFT JOIN crm.log l USING (seq)
 WHERE e.seq = %(seq)s AND e.tenant = %(tenant)s
-"""
-
-# Rows that one batch removed, or that were parked, share a position: no page ends between them.
-CHANGES = """
-(SELECT t.*, false AS removed FROM read.{table} t
- WHERE tenant = %(tenant)s AND position > %(after)s AND position <= %(upto)s
- ORDER BY position FETCH FIRST (%(limit)s) ROWS WITH TIES)
-UNION ALL
-(SELECT nothing.*, true FROM crm.removed AS r CROSS JOIN LATERAL json_populate_record(
-     NULL::read.{table},
-     json_build_object('tenant', r.tenant, 'key', r.key, 'position', r.position)) AS nothing
- WHERE projection = %(projection)s AND version = %(version)s AND r.tenant = %(tenant)s
-   AND r.position > %(after)s AND r.position <= %(upto)s
- ORDER BY r.position FETCH FIRST (%(limit)s) ROWS WITH TIES)
-ORDER BY position FETCH FIRST (%(limit)s) ROWS WITH TIES
 """
 
 
@@ -141,7 +128,10 @@ class Reader:
         recorded_before: datetime | None = None,
         effective_before: datetime | None = None,
     ) -> Listing | None:
-        """Tell what happened to a customer, in order; None when there is no such customer."""
+        """Tell what happened to a customer, in order; None when there is no such customer.
+
+        What was wrong and has been rectified is told only by a replay.
+        """
         subjects = self.same_customer(tenant, id_)
         if not subjects:
             return None
@@ -153,13 +143,18 @@ class Reader:
         with self._pool.connection() as conn:
             events = conn.execute(customer_history.PAGE, arguments, binary=True).fetchall()
         told = open_events(self._keyring, tenant, (envelope for _, envelope in events[:limit]))
+        hide_wrong(self._pool, tenant, subjects, told)
         positions = [position for position, _ in events[:limit]]
         items = [{"position": p} | event for p, event in zip(positions, told, strict=True)]
         return Listing(items, str(positions[-1]) if len(events) > limit else None)
 
     def same_customer(self, tenant: str, id_: str) -> list[str]:
-        """Give the ids that are the same customer, the one who stands for all of them first."""
-        same = self._rows(customer_view.SAME_CUSTOMER, tenant=tenant, key=id_)
+        """Give the ids that are the same customer, the one who stands for all of them first.
+
+        Ids alone: those of a restricted customer, too, so that whoever erases misses none.
+        """
+        with seeing_held():
+            same = self._rows(customer_view.SAME_CUSTOMER, tenant=tenant, key=id_)
         if not same and self._store.subjects(tenant, [id_]).get(id_) == id_:
             return [id_]  # no read model knows it yet
         return [row["key"] for row in same]
@@ -297,7 +292,7 @@ class Reader:
             raise Superseded(table.version)
         upto = max(after, table.reached())
         asked = {"tenant": tenant, "after": after, "upto": upto, "limit": limit, **table.arguments}
-        rows = self._rows(CHANGES.format(table=table.name), **asked)
+        rows = self._rows(changes_of(table), **asked)
         items = self._shown(tenant, [as_change(table, row) for row in rows])
         if len(rows) >= limit:
             return Changes(items, items[-1]["position"], caught_up=False, version=table.version)
@@ -356,15 +351,6 @@ def customer_events(pool: Pool, tenant: str, subjects: Sequence[str]) -> list[tu
     }  # fmt: skip
     with pool.connection() as conn:
         return conn.execute(customer_history.PAGE, arguments, binary=True).fetchall()
-
-
-def as_change(table: Table, row: Row) -> Row:
-    """Give a row as a feed shows it: that of a customer has its own facts alone."""
-    if row.pop("removed"):
-        return {"key": row["key"], "position": row["position"], "removed": True}
-    if table.projection is customer_view.customer_view:
-        return {name: v for name, v in customer_view.combine([row]).items() if name != "merged"}
-    return row
 
 
 def shown(row: Row) -> Row:

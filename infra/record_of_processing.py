@@ -20,6 +20,7 @@ ROLE = {
     "publish": "Channels that send events and commands; they read nothing.",
     "read": "Services and people who are shown read models and histories, personal data opened.",
     "operate": "Operators: all of it, and refused messages.",
+    "hold": "Those who work on restrictions and legal holds: as `read`, and what is kept from it.",
 }
 
 
@@ -63,5 +64,5 @@ def limits() -> Iterator[str]:
     """Tell how long it is kept and how it is protected."""
     yield "\n## Erasure and protection\n"
     yield "- Sealed per customer and group with AES-256-GCM; erased by destroying the keys, on"
-    yield "  request and with four eyes, certified. There is no erasure by age yet."
+    yield "  request with four eyes, or by age (`crm privacy schedules list`); all of it certified."
     yield "- Every look is noted (`crm audit looks`); that log cannot be altered unseen either."

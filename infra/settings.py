@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     """Whose data commands on the command line work on; over HTTP the key alone decides."""
     purpose: str = "not stated"
     """Why the command line looks at personal data; it is noted with every look."""
+    sees_held: bool = False
+    """Whether the command line works on restrictions and holds, and so sees what they keep."""
     kafka_bootstrap_servers: str | None = None
     """Any Kafka of version 4 or newer; none means that followers read the log from the database."""
     kafka_prefix: str = "crm"

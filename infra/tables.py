@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 from infra.bulk import Bulk
 from infra.database import Conn, Pool
 from projections.projection import Projection, Row
+from projections.shown import shown_rows
 
 WHOLE_LOG = -1
 """The partition of a checkpoint for the whole log: the embedded one has no partitions."""
@@ -139,6 +140,8 @@ class Table:
         self.name = f"{projection.name}_v{self.version}"
         self.id = sql.Identifier("read", self.name)
         self.arguments = {"projection": projection.name, "version": self.version}
+        self.shown = shown_rows(projection)
+        """The condition for the rows that may be shown."""
         self.token: int | None = None
         self._keeps_token = False
         self.select, self.upsert, self.merge, self.delete = self._statements()
@@ -188,9 +191,11 @@ class Table:
         )
 
     def show(self, conn: Conn) -> None:
-        """Let the view that queries read show this version."""
-        view = sql.Identifier("read", self.projection.name)
-        query = sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {}").format(view, self.id)
+        """Let the view that queries read show this version, but not what is restricted."""
+        view, rows = sql.Identifier("read", self.projection.name), sql.SQL(self.shown)
+        query = sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT t.* FROM {} AS t WHERE {}").format(
+            view, self.id, rows
+        )
         try:
             with conn.transaction():
                 conn.execute(query)
@@ -219,7 +224,7 @@ class Table:
             conn.execute(query.format(sql.Identifier(table)), self.arguments)
 
     def stage(self, low: int) -> sql.Identifier:
-        """Name the table that keeps a slice's rows, by its lowest bucket, until they are final."""
+        """Name the table that keeps the rows of a slice until it is built, by its lowest bucket."""
         return sql.Identifier("read", f"{self.name}_slice_{low}")
 
     def position(self, partition: int = WHOLE_LOG) -> int:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import orjson
 from psycopg import sql
 
-from domain.personal import Redacted
+from domain.personal import GROUPS, Redacted
 from infra.database import Conn
 from infra.keys import NOBODY
 from infra.runtime import Runtime
@@ -50,13 +50,18 @@ class Scan(NamedTuple):
     found: list[str]
 
 
-def words_of(runtime: Runtime, tenant: str, subjects: Sequence[str]) -> set[str]:
+def words_of(
+    runtime: Runtime, tenant: str, subjects: Sequence[str], groups: Sequence[str]
+) -> set[str]:
     """Collect what customers are called, before nobody can read it any more."""
     words: set[str] = set()
+    calling = {"identity", "contact"} & set(groups)
+    if not calling:
+        return words
     for events in runtime.store.load(tenant, subjects).values():
         for recorded in events:
             for field, group in recorded.event.personal.items():
-                if group in ("identity", "contact"):
+                if group in calling:
                     words |= set(texts(getattr(recorded.event, field)))
     return {word for word in words if len(word) >= WORD_MIN}
 
@@ -70,10 +75,14 @@ def texts(value: object) -> Iterator[str]:
         yield value
 
 
-def remove(runtime: Runtime, tenant: str, subjects: Sequence[str]) -> Removed:
-    """Remove what could lead to the customers."""
+def remove(
+    runtime: Runtime, tenant: str, subjects: Sequence[str], groups: Sequence[str]
+) -> Removed:
+    """Remove what could lead to the customers; identifiers are their contact data."""
+    identifiers = 0
     with runtime.pool.connection() as conn, conn.transaction():
-        identifiers = conn.execute(IDENTIFIERS, [tenant, list(subjects)]).rowcount
+        if "contact" in groups:
+            identifiers = conn.execute(IDENTIFIERS, [tenant, list(subjects)]).rowcount
         arguments = {"tenant": tenant, "subjects": list(subjects)}
         fingerprints = conn.execute(FINGERPRINTS, arguments).rowcount
     return Removed(identifiers, fingerprints)
@@ -85,9 +94,14 @@ def discard_refused(runtime: Runtime, tenant: str, words: Sequence[str]) -> int:
     return sum(runtime.refused.discard(tenant, id_) for id_ in quoted)
 
 
+def quoting(subjects: Sequence[str], groups: Sequence[str], words: Sequence[str]) -> list[str]:
+    """Tell by what a message quotes the customers; by their ids only if nothing of them is left."""
+    return [*words, *subjects] if set(groups) == set(GROUPS) else list(words)
+
+
 def refused_with(runtime: Runtime, tenant: str, words: Sequence[str]) -> Iterator[str]:
     """Find the refused messages in which one of the words occurs, however it is written."""
-    after: str | None = NOBODY
+    after: str | None = NOBODY if words else None
     while after is not None:
         page = runtime.refused.page(tenant, after, PAGE)
         for message in page:
@@ -101,7 +115,13 @@ def refused_with(runtime: Runtime, tenant: str, words: Sequence[str]) -> Iterato
         after = page[-1].id if len(page) == PAGE else None
 
 
-def scan(runtime: Runtime, tenant: str, subjects: Sequence[str], words: Sequence[str]) -> Scan:
+def scan(
+    runtime: Runtime,
+    tenant: str,
+    subjects: Sequence[str],
+    groups: Sequence[str],
+    words: Sequence[str],
+) -> Scan:
     """Search the customers' rows in every read model, and what else could quote them."""
     whose = {"tenant": tenant, "subjects": list(subjects), "words": list(words)}
     with runtime.pool.connection() as conn:
@@ -109,15 +129,20 @@ def scan(runtime: Runtime, tenant: str, subjects: Sequence[str], words: Sequence
         found = [
             f"read.{name}" for name, of_customer in tables if quotes(conn, name, of_customer, whose)
         ]
-        row = conn.execute(LEFT, [tenant, list(subjects)]).fetchone()
+        arguments = {"tenant": tenant, "subjects": list(subjects), "groups": list(groups)}
+        row = conn.execute(LEFT, arguments).fetchone()
+    told = quoting(subjects, groups, words)
     found += [NAMES] if row and row[0] else []
-    found += [KEYS] if runtime.keyring.left(tenant, subjects) else []
-    found += [REFUSED] if any(refused_with(runtime, tenant, [*words, *subjects])) else []
+    found += [KEYS] if runtime.keyring.living(tenant, subjects, groups) else []
+    found += [REFUSED] if any(refused_with(runtime, tenant, told)) else []
     searched = [*(f"read.{name}" for name, _ in tables), NAMES, KEYS, REFUSED]
     return Scan(searched, len(words), found)
 
 
-LEFT = IDENTIFIERS.replace("DELETE", "SELECT count(*)")
+LEFT = """
+SELECT count(*) FROM crm.identifier
+WHERE tenant = %(tenant)s AND customer = ANY(%(subjects)s::uuid[]) AND 'contact' = ANY(%(groups)s)
+"""
 KEYS, NAMES, REFUSED = "crm_keys.data_key", "crm.identifier", "crm.refused"
 
 

@@ -27,6 +27,7 @@ churn_alerts = Projection(
         "last_score": Column("jsonb"),
     },
     indexes=("tenant, last_contact_at",),
+    profiles=True,
     ignores=names("customer.", "lead.", "case.", *RETENTION, *AGREED) - HANDLED,
 )
 

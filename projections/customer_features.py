@@ -38,6 +38,7 @@ from domain.events import Recorded
 from domain.interaction import InteractionRecorded
 from domain.segment import SegmentAssigned
 from projections.projection import Column, Projection, Row, by_customer
+from projections.shown import shown
 
 COMPLAINT, DOWNGRADE, CANCELLATION = "complaint", "downgrade", "cancellation"
 """The kinds of interactions, and the category of cases, that are read as signs."""
@@ -87,6 +88,7 @@ customer_features = Projection(
         "withdrawn": Column("jsonb", {}),
     },
     indexes=("tenant, merged_into",),
+    profiles=True,
     ignores=names("customer.", "lead.", "case.", *RETENTION, *AGREED) - HANDLED,
 )
 
@@ -255,8 +257,9 @@ def plus(counts: Mapping[str, int], name: str, more: int) -> dict[str, int]:
 
 ROWS = "SELECT * FROM read.customer_features WHERE tenant = %(tenant)s ORDER BY key"
 
-HISTORY = """
-SELECT l.position, e.envelope FROM crm.event e JOIN crm.log l USING (seq)
-WHERE e.tenant = %(tenant)s AND e.type = ANY(%(types)s) ORDER BY e.subject, l.position
+HISTORY = f"""
+SELECT l.position, t.envelope FROM crm.event t JOIN crm.log l USING (seq)
+WHERE t.tenant = %(tenant)s AND t.type = ANY(%(types)s) AND {shown("subject", profiles=True)}
+ORDER BY t.subject, l.position
 """
-"""What happened to each customer, one customer after the other."""
+"""What happened to each customer who may be profiled, one customer after the other."""

@@ -4,7 +4,7 @@ One row per customer, holding only that customer's own facts. A merged customer'
 one that stands for it; reading follows the links, so an unmerge needs no repair.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from domain.catalogue import AGREED, RETENTION, names
@@ -30,7 +30,8 @@ from domain.customer import (
 from domain.erasure import CustomerErased
 from domain.events import Recorded
 from domain.interaction import InteractionRecorded
-from domain.personal import Redacted
+from domain.personal import GROUPS, Redacted
+from domain.rights import DataExpired
 from projections.projection import Column, NotApplicable, Projection, Row, by_customer, closed
 
 AMOUNT_MAX = 2**63 - 1
@@ -62,7 +63,7 @@ customer_view = Projection(
         "satisfaction": Column("jsonb", {}),
     },
     indexes=("tenant, merged_into", "tenant, stage", "tenant, last_contact_at"),
-    ignores=names("lead.", "case.", *RETENTION, *AGREED),
+    ignores=names("lead.", "case.", *RETENTION, *AGREED) - {DataExpired.name},
 )
 
 
@@ -151,9 +152,24 @@ def unlinked(row: Row, event: CustomerUnlinked, _: Recorded[Any]) -> Row:
 @customer_view.on(CustomerErased)
 def erased(row: Row, event: CustomerErased, _: Recorded[Any]) -> Row:
     """Keep what was known of the customer in kind, and nothing of what it was."""
-    gone = {"redacted": "erased", "certificate": event.erasure}
-    identifiers = {n: {**held, "value": gone} for n, held in row["identifiers"].items()}
-    return row | {"identifiers": identifiers, "profile": dict.fromkeys(row["profile"], gone)}
+    return forgotten(row, GROUPS, event.erasure)
+
+
+@customer_view.on(DataExpired)
+def expired(row: Row, event: DataExpired, _: Recorded[Any]) -> Row:
+    """Keep nothing of the groups whose keys a schedule has destroyed."""
+    return forgotten(row, event.groups, event.erasure)
+
+
+def forgotten(row: Row, groups: Collection[str], erasure: str) -> Row:
+    """Put the certificate of the erasure in place of what was known."""
+    gone = {"redacted": "erased", "certificate": erasure}
+    identifiers, profile = row["identifiers"], row["profile"]
+    if "contact" in groups:
+        identifiers = {n: {**held, "value": gone} for n, held in identifiers.items()}
+    if "identity" in groups:
+        profile = dict.fromkeys(profile, gone)
+    return row | {"identifiers": identifiers, "profile": profile}
 
 
 @customer_view.on(InteractionRecorded)

@@ -61,7 +61,16 @@ class Projection:
     """The names of the events that say nothing here; every other one must have a handler."""
     finish: Callable[[Row], Row] | None = None
     """Works derived columns out of the others, once for each row that a part of the log changed."""
+    profiles: bool = False
+    """Whether it tells how a customer behaves: then whoever objects to profiling is not in it."""
     handlers: dict[str, Handler] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str | None:
+        """Name the column that tells whom a row is about; None when it is about no customer."""
+        if self.key is by_customer:
+            return "key"
+        return "customer" if "customer" in self.columns else None
 
     def on(self, *kinds: type[Event]) -> Callable[[H], H]:
         """Say what an event does to a row; a handler that returns None removes the row."""

@@ -55,6 +55,7 @@ save_queue = Projection(
     key=by_stream,
     columns={**ALERT, "past": Column("jsonb", [])},
     indexes=("tenant, outcome, value_at_risk DESC", "tenant, customer"),
+    profiles=True,
     ignores=names("customer.", "lead.", "case.", "interaction.", *AGREED)
     | names(*(prefix for prefix in RETENTION if prefix != "churn_alert."))
     | {ChurnAlertsSuppressed.name, ChurnAlertsAllowed.name},

@@ -12,11 +12,21 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from commands.privacy import EraseCustomer
+from commands.privacy import (
+    EraseCustomer,
+    ExpireData,
+    LiftRestriction,
+    ObjectToProcessing,
+    RectifyData,
+    RestrictProcessing,
+    SetSchedules,
+    WithdrawObjection,
+)
 from commands.session import AGGREGATES
 from domain.catalogue import EVENTS
 from domain.events import RETIRED, Event, Recorded, Unreadable
 from domain.personal import Redacted
+from domain.schedule import Schedule
 from infra import envelope
 from infra.envelope import decode, decode_opened, encode
 from infra.keys import DataKey
@@ -59,11 +69,34 @@ def encoded(recorded: Recorded) -> bytes:
         return encode(recorded, FixedKeys())
 
 
+RIGHTS = (
+    RestrictProcessing(customer=UUIDS[0], ground="accuracy"),
+    LiftRestriction(customer=UUIDS[0], ground="accuracy"),
+    ObjectToProcessing(customer=UUIDS[0]),
+    WithdrawObjection(customer=UUIDS[0]),
+    RectifyData(customer=UUIDS[0], events=UUIDS[1:3], fields=("full_name",), reason="misspelt"),
+    ExpireData(customer=UUIDS[0], schedule="messages", groups=("content",), erasure=UUIDS[1]),
+    SetSchedules(
+        schedules=(
+            Schedule(
+                name="news",
+                groups=("contact", "content"),
+                trigger="consent_withdrawn",
+                purpose="news",
+                period="3 years",
+            ),
+        )
+    ),
+)
+
+
 def sample_envelopes() -> dict[str, str]:
     """The fullest event of each name in some stories."""
     samples = {}
     worlds = [story(seed, 60, kinds) for kinds in (EVERYDAY, KEEPING) for seed in range(60)]
     worlds[0].ask_all([(asked, "", None) for asked in LOST])
+    for each in RIGHTS:
+        worlds[2].ask(each)
     worlds[1].ask(EraseCustomer(customer=UUIDS[0], erasure=UUIDS[1]))
     for recorded in (each for world in worlds for each in world.store.log):
         sample = encoded(recorded)

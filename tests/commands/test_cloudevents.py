@@ -160,4 +160,11 @@ def test_every_event_can_be_told_but_those_that_only_another_one_brings_about():
         "case.mark_reached.v1",
         "case.notification_requested.v1",
         "credit.earned.v1",
+        "rights.data_expired.v1",
+        "rights.objected.v1",
+        "rights.objection_withdrawn.v1",
+        "rights.rectified.v1",
+        "rights.restricted.v1",
+        "rights.restriction_lifted.v1",
+        "schedule.set.v1",
     }

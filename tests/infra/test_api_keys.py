@@ -65,5 +65,5 @@ def test_a_tenant_has_a_plain_name(runtime: Runtime, tenant: str) -> None:
 
 
 def test_a_role_must_exist(runtime: Runtime) -> None:
-    with pytest.raises(ValueError, match="publish, read, operate"):
+    with pytest.raises(ValueError, match="publish, read, operate, hold"):
         ApiKeys(runtime.pool).create("acme", "admin")  # type: ignore[arg-type]

@@ -74,19 +74,19 @@ def test_a_consent_is_known_for_any_instant_and_guards_what_is_sent(runtime, wor
     ), strict=True):  # fmt: skip
         assert world.ask(command, at=at).status == "accepted"
     catch_up()
-    reader, ann, hour = Reader(runtime), id_of(runtime, ANN), timedelta(hours=1)
+    ann, hour = id_of(runtime, ANN), timedelta(hours=1)
 
     def at(instant):
-        found = consent(reader, "acme", ann, "news", "email", at=instant)
+        found = consent(runtime, "acme", ann, "news", "email", at=instant)
         return found.granted, found.text_version
 
     assert [at(day + hour) for day in days] == [(True, "v1"), (False, None), (True, "v2")]
     assert at(days[0] - hour) == (False, None)
-    assert must_consent(reader, "acme", ann, "news", "email").text_version == "v2"
+    assert must_consent(runtime, "acme", ann, "news", "email").text_version == "v2"
     world.ask(WithdrawConsent(**said))
     catch_up()
     for customer, purpose, channel in ((ann, "news", "email"), (ann, "news", "phone"),
                                        (id_of(runtime, BOB), "news", "email")):  # fmt: skip
         with pytest.raises(Rejected) as no:
-            must_consent(reader, "acme", customer, purpose, channel)
+            must_consent(runtime, "acme", customer, purpose, channel)
         assert no.value.code == "consent.missing"

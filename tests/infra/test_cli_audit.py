@@ -141,4 +141,6 @@ def test_a_log_that_was_cut_is_served_only_when_two_people_agree(crm, ann, runti
     monkeypatch.setattr(getpass, "getuser", lambda: "somebody-else")
     code, out, _ = crm(*approve)
     assert (code, out) == (0, "The log goes on where it ends; 0 customers were erased again.\n")
+    told = crm("audit", "verify")[1].replace("\n", " ")
+    assert f"wound back to 2 by a restored backup; asked by {asked['asked_by']}" in told
     assert crm("show", "customer", ann)[0] == 0

@@ -25,7 +25,7 @@ from infra.master_keys import FileMasterKeys, LostEpoch
 from infra.opening import open_events
 from infra.reader import customer_events
 from infra.restore import ask_to_restore
-from infra.runtime import open_runtime
+from infra.runtime import audit_of, open_runtime
 from infra.sequencing import Sequencing
 from tests.conftest import database
 from tests.world import World
@@ -159,3 +159,23 @@ def test_it_decrypts_nothing_once_the_epoch_is_gone(runtime, restored):
             told(back, ANN_ID)
     with pytest.raises(ErasuresMissing):
         start(restored)
+
+
+def test_a_log_that_grows_while_it_is_looked_at_is_not_taken_for_a_restored_one(
+    runtime, catch_up, monkeypatch
+):
+    world, looked = World(runtime.store), runtime.audit
+    elsewhere = audit_of(runtime.settings, runtime.pool)
+    real = looked.file.size
+
+    def late(key):
+        """Another process writes, numbers and signs just before the witness is asked."""
+        name = f"{uuid7()}@example.org"
+        world.ask(RegisterCustomer(customer=ByEmail(email=name), full_name="N"))
+        catch_up()
+        elsewhere.checkpoint()
+        return real(key)
+
+    monkeypatch.setattr(looked.file, "size", late)
+    assert looked.behind() == {}
+    assert real(looked.signer.key(EVENTS)) > 0  # it was witnessed meanwhile

@@ -17,6 +17,7 @@ from infra.ids import uuid7
 from infra.keys import Keyring, Slot
 from infra.master_keys import FileMasterKeys, LostEpoch
 from infra.reader import Reader
+from infra.seeing import seeing_held
 from tests.world import World
 
 ANN = ByEmail(email="ann@example.org")
@@ -126,7 +127,9 @@ def test_a_held_customer_is_erased_when_the_hold_ends(runtime, ann, catch_up):
     put(runtime, ALICE, ann, "lawsuit 7")
     asked = ask(runtime, ALICE, ann, "she asked")
     assert "waits" in agreed(runtime, asked)
-    assert name_of(runtime, ann) == {"redacted": "held"}
+    assert Reader(runtime).customer("acme", ann) is None
+    with seeing_held():
+        assert name_of(runtime, ann) == {"redacted": "held"}
     holder = Keyring(runtime.pool, FileMasterKeys(runtime.settings.key_file), sees_held=True)
     assert holder.find("acme", [Slot(ann, "identity")])
     holder.close()
