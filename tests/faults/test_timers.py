@@ -24,6 +24,7 @@ from infra.due import DueCases
 from infra.envelope import decode
 from infra.runtime import Runtime
 from tests.desk import ANN, case
+from tests.kafka.support import eventually
 
 CRM = str(Path(sys.executable).with_name("crm"))
 CASES = 30
@@ -35,6 +36,7 @@ def timers(runtime: Runtime, count: int) -> Iterator[list[subprocess.Popen[bytes
     """Timers as processes of their own, while the block lasts."""
     processes = [timer(runtime) for _ in range(count)]
     try:
+        assert eventually(lambda: said(runtime).count("service.started") == count)
         yield processes
     finally:
         for process in processes:
@@ -49,8 +51,16 @@ def timer(runtime: Runtime) -> subprocess.Popen[bytes]:
         "CRM_DATABASE_URL": str(runtime.settings.database_url),
         "CRM_DIRECTORY": str(runtime.settings.directory),
     }
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen([CRM, "timers"], env=env, **quiet)
+    with log_of(runtime).open("ab") as log:
+        return subprocess.Popen([CRM, "timers"], env=env, stdout=log, stderr=log)
+
+
+def log_of(runtime: Runtime) -> Path:
+    return runtime.settings.directory / "timers.log"
+
+
+def said(runtime: Runtime) -> str:
+    return log_of(runtime).read_text()
 
 
 def open_cases(runtime: Runtime, first_due: datetime, first: int = 0) -> None:
@@ -77,7 +87,6 @@ def fired(runtime: Runtime) -> list[tuple[str, datetime, datetime, datetime]]:
 
 def test_a_timer_that_stands_still_and_goes_on_fires_nothing_twice(runtime: Runtime) -> None:
     with running(runtime, ("sequencer", "follow")), timers(runtime, 2) as (first, second):
-        time.sleep(3)  # both have started
         due = datetime.now(UTC) + timedelta(seconds=1)
         open_cases(runtime, due)
         for still in (first, second):
@@ -92,7 +101,6 @@ def test_a_timer_that_stands_still_and_goes_on_fires_nothing_twice(runtime: Runt
 
 def test_timers_that_are_killed_in_turn_while_cases_come_lose_nothing(runtime: Runtime) -> None:
     with running(runtime, ("sequencer", "follow")), timers(runtime, 2) as alive:
-        time.sleep(3)  # both have started
         due = datetime.now(UTC) + timedelta(seconds=1)
         for turn in range(2):
             open_cases(runtime, due + turn * timedelta(seconds=1.5), turn * CASES)
