@@ -21,7 +21,7 @@ from infra.runtime import Runtime, open_runtime
 from infra.sequencing import Sequencing
 from tests.faults.life import ME, Told, commandid, end_leases, live, message, settings
 
-ROUNDS = 20
+ROUNDS = 25
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.faults.life", "infra.embedded"])
 
