@@ -191,7 +191,7 @@ def test_it_goes_on_with_what_it_had(life: Life) -> None:
     assert "Playing a year of 10 customers" in life.first.told
     assert "Playing" not in life.again.told
     keys = re.findall(r"^\w+ key +(\S+)$", life.first.told, re.MULTILINE)
-    assert len(keys) == 3
+    assert len(keys) == 4
     assert keys == re.findall(r"^\w+ key +(\S+)$", life.again.told, re.MULTILINE)
 
 
