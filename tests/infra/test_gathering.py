@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from infra.gathering import AT_ONCE, Gathering
+from infra.gathering import CROWD, FEW, Gathering
 
 SECONDS = 10
 
@@ -34,17 +34,18 @@ class Disk:
 def wait_for(gathering: Gathering[str], waiting: int) -> None:
     pause = threading.Event()
     for _ in range(SECONDS * 1000):
-        if len(gathering._waiting) == waiting:
+        group = gathering._gathered
+        if group is not None and len(group.items) == waiting:
             return
         pause.wait(0.001)
-    pytest.fail(f"{len(gathering._waiting)} wait, not {waiting}.")
+    pytest.fail(f"{waiting} should wait.")
 
 
 def together(disk: Disk, items: Sequence[str]) -> list[Future[int]]:
     """Write items that all come while as many as possible are being written."""
     gathering = Gathering(disk.write)
-    with ThreadPoolExecutor(AT_ONCE + len(items)) as threads:
-        first = [threads.submit(gathering.write, f"first {n}") for n in range(AT_ONCE)]
+    with ThreadPoolExecutor(FEW + len(items)) as threads:
+        first = [threads.submit(gathering.write, f"first {n}") for n in range(FEW)]
         for _ in first:
             assert disk.busy.acquire(timeout=SECONDS)
         rest = []
@@ -78,6 +79,20 @@ def test_who_waits_is_written_together_and_gets_a_number_of_its_own() -> None:
     assert [each.result() for each in written] == [disk.numbers[item] for item in items]
 
 
+def test_in_a_crowd_one_writes_and_the_others_wait_for_it() -> None:
+    disk = Disk()
+    gathering = Gathering(disk.write)
+    gathering._usually_here = 4.0 * CROWD
+    with ThreadPoolExecutor(FEW) as threads:
+        threads.submit(gathering.write, "first")
+        assert disk.busy.acquire(timeout=SECONDS)
+        for number in range(1, FEW):
+            threads.submit(gathering.write, f"item {number}")
+            wait_for(gathering, number)
+        disk.go_on.set()
+    assert disk.groups == [["first"], ["item 1", "item 2", "item 3"]]
+
+
 def test_when_a_group_fails_only_who_is_to_blame_is_told() -> None:
     disk = Disk()
     good, bad, other = together(disk, ["good", "bad", "other"])
@@ -97,4 +112,4 @@ def test_nobody_is_left_waiting_in_a_crowd() -> None:
     failed = [each for each in written if each.exception()]
     assert len(failed) == 40
     assert len(disk.numbers) == 1960
-    assert (gathering._waiting, gathering._writing) == ([], 0)
+    assert (gathering._gathered, gathering._writing, gathering._here) == (None, 0, 0)
