@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -24,6 +25,8 @@ from tests.kafka.finding import bootstrap, our_own_broker, pytest_terminal_summa
 __all__ = ["bootstrap", "our_own_broker", "pytest_terminal_summary"]
 
 NUMBERS = count()
+ROOM = 4 << 30
+"""How many bytes the databases of all tests together may take."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,11 +52,21 @@ def server_url() -> Iterator[str]:
     if given:
         yield given
         return
-    with TemporaryDirectory(prefix="crm-tests-", ignore_cleanup_errors=True) as directory:
+    place = in_memory()
+    with TemporaryDirectory("", "crm-tests-", place, ignore_cleanup_errors=True) as directory:
         # Run by root, the server has an account of its own, which must get there.
         Path(directory).chmod(0o755)
         with EmbeddedPostgres(Path(directory)) as server:
             yield server.url
+
+
+def in_memory() -> str | None:
+    """Where files need no disk, if there is room: tests make databases by the hundred.
+
+    What is killed has servers of its own, on the disk.
+    """
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > ROOM else None
 
 
 @pytest.fixture(scope="session")
