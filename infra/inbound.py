@@ -98,7 +98,7 @@ def reason(arrived: Arrived, verdict: Verdict) -> list[tuple[str, bytes]]:
     ]
 
 
-def place(record: Any) -> bytes:  # noqa: ANN401
+def place(record: Any) -> bytes:  # noqa: ANN401 - as in `message`
     """Tell where a record stands."""
     return f"{record.topic}/{record.partition}/{record.offset}".encode()
 

@@ -149,7 +149,7 @@ def consumer_of(topic: str, **settings: Any) -> KafkaConsumer:  # noqa: ANN401 -
     """
     begun: list[KafkaNetClient] = []
 
-    def begin(**given: Any) -> KafkaNetClient:  # noqa: ANN401
+    def begin(**given: Any) -> KafkaNetClient:  # noqa: ANN401 - as the client gives them
         begun.append(KafkaNetClient(**given))
         return begun[0]
 
