@@ -12,7 +12,8 @@ from consumers import follow_kafka, rebuild
 from infra import read_models
 from infra.log_kafka import Chain
 from infra.tables import WHOLE_LOG, Moved
-from tests.consumers.simulation import Change, Simulation, Table, Wrong
+from tests.consumers.simulated import Change, Table, Wrong
+from tests.consumers.simulation import Simulation
 
 SEEDS = 300
 REPLAY = "CRM_TEST_SEED={} .venv/bin/pytest -n0 tests/consumers/test_simulation.py -k one_seed"

@@ -1,10 +1,6 @@
 """Erasing a customer: nobody can read anything any more, whatever is tried, and it can be shown."""
 
-import threading
-import time
 from base64 import b64decode
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import orjson
 import pytest
@@ -14,8 +10,6 @@ from commands.command import ByEmail, ByExternalId
 from commands.customers import (
     AddIdentifier,
     ChangeProfile,
-    MergeCustomer,
-    RecordPurchase,
     RegisterCustomer,
 )
 from commands.ingest import Message, ingest
@@ -29,55 +23,19 @@ from infra.approvals import Approvals
 from infra.audit_tree import EVENTS
 from infra.erasure import ask, erase, find, reapply
 from infra.erasure_ledger import ErasuresMissing
-from infra.ids import uuid7
 from infra.keys import Keyring, Slot
 from infra.master_keys import FileMasterKeys
 from infra.proofs import check_inclusion, leaf_hash, read_checkpoint
 from infra.reader import Reader
 from infra.runtime import open_runtime
-from tests.world import World
+from tests.infra.erased import ALICE, ANN, BOB, NAME, ann_in, forget, owner
 
-ANN = ByEmail(email="ann.canary@example.org")
-ALICE, BOB = Who("acme", "cli:alice"), Who("acme", "cli:bob")
-NAME = "Ann Canary-Nameson"
 GONE = "redacted"
 
 
 @pytest.fixture
 def world(runtime, catch_up):
-    """Ann, with a case, purchases and interactions, and another identity merged into her."""
-    world = World(runtime.store)
-    desk, other = ByExternalId(system="desk", id="1"), ByExternalId(system="shop", id="7")
-    for command in (
-        RegisterCustomer(customer=ANN, full_name=NAME, attributes={"shoe size": "canary 38"}),
-        RegisterCustomer(customer=other, full_name="A. Nameson"),
-        RecordInteraction(customer=ANN, channel="web", kind="visit", message="canary message"),
-        OpenCase(case=desk, customer=ANN, channel="email", title="canary title"),
-        RecordPurchase(customer=ANN, amount={"amount": 100, "currency": "EUR"}),
-        MergeCustomer(customer=other, into=ANN, reason="same"),
-    ):
-        assert world.ask(command).status == "accepted"
-    catch_up()
-    world.ann = owner(runtime, ANN)
-    return world
-
-
-@contextmanager
-def new_keyring(runtime):
-    """Another process, which has nothing in its memory."""
-    keyring = Keyring(runtime.pool, FileMasterKeys(runtime.settings.key_file))
-    yield keyring
-    keyring.close()
-
-
-def owner(runtime, ref):
-    return runtime.store.owners("acme", [ref.identifier()]).get(ref.identifier())
-
-
-def forget(runtime, customer, *, by=(ALICE, BOB)):
-    asked = ask(runtime, by[0], customer, "she asked for it")
-    Approvals(runtime.pool).approve(by[1], asked.id, asked.digest)
-    return erase(runtime, "acme", asked.id)
+    return ann_in(runtime, catch_up)
 
 
 def everything_about(runtime, id_):
@@ -325,86 +283,3 @@ def test_a_restored_database_is_not_served_before_it_has_forgotten_again(runtime
         assert owner(restored, ANN) is None
     with open_runtime(runtime.settings):
         assert reapply(runtime) == 0
-
-
-# ---- Races ---------------------------------------------------------------------------------------
-
-
-def race(runtime, number, writers):
-    """Writers write about one customer while it is erased; gives its id."""
-    world = World(runtime.store)
-    ref = ByExternalId(system="race", id=str(number))
-    world.ports = world.ports._replace(new_id=uuid7)
-    world.ask(RegisterCustomer(customer=ref, full_name=f"canary {number}"), uuid7())
-    customer, stop = owner(runtime, ref), threading.Event()
-
-    def write():
-        while not stop.is_set():
-            message = RecordInteraction(
-                customer=customer, channel="web", kind="v", message="canary"
-            )
-            profile = ChangeProfile(customer=customer, full_name=f"canary {time.monotonic()}")
-            world.ask_all([(message, uuid7(), None), (profile, uuid7(), None)])
-
-    with ThreadPoolExecutor(writers) as pool:
-        running = [pool.submit(write) for _ in range(writers)]
-        try:
-            assert forget(runtime, customer).state == "done"
-        finally:
-            stop.set()
-        for each in running:
-            each.result()
-    return customer
-
-
-@pytest.mark.parametrize("rounds", [3, pytest.param(1000, marks=pytest.mark.slow)])
-def test_an_erasure_wins_against_eight_writers(runtime, catch_up, rounds):
-    for number in range(rounds):
-        customer = race(runtime, number, writers=8)
-        with runtime.pool.connection() as conn:
-            left = (
-                "SELECT count(*) FROM crm_keys.data_key WHERE wrapped IS NOT NULL AND subject = %s"
-            )
-            assert conn.execute(left, [customer]).fetchone() == (0,)
-            assert owner(runtime, ByExternalId(system="race", id=str(number))) is None
-        for keyring in (
-            runtime.keyring,
-            Keyring(runtime.pool, FileMasterKeys(runtime.settings.key_file)),
-        ):
-            assert keyring.find("acme", [Slot(customer, group) for group in GROUPS]) == {}
-    catch_up()
-    told = orjson.dumps(Reader(runtime).history("acme", customer, limit=1000).items)
-    assert b"canary" not in told
-    assert told.count(b'"redacted":"erased"') > 1
-
-
-def test_another_process_forgets_a_key_before_the_erasure_is_done(runtime, world):
-    slot = Slot(world.ann, "identity")
-    stop, seen = threading.Event(), []
-
-    def read():
-        while not stop.is_set():
-            seen.append((time.monotonic(), slot in other.find("acme", [slot])))
-
-    with new_keyring(runtime) as other, ThreadPoolExecutor(1) as pool:
-        running = pool.submit(read)
-        time.sleep(0.3)
-        forget(runtime, world.ann)
-        done = time.monotonic()
-        time.sleep(0.1)
-        stop.set()
-        running.result()
-    assert any(found for _, found in seen)
-    assert not any(found for at, found in seen if at > done)
-
-
-def test_a_process_that_stands_still_may_not_use_its_keys_afterwards(runtime, world):
-    other = Keyring(runtime.pool, FileMasterKeys(runtime.settings.key_file))
-    slot = Slot(world.ann, "identity")
-    assert other.find("acme", [slot])
-    started = time.monotonic()
-    forget(runtime, world.ann)  # waits for the lease of the other to run out
-    assert 1 < time.monotonic() - started < 5
-    assert other._cache
-    assert other._cached("acme", slot) is None
-    assert other.find("acme", [slot]) == {}
