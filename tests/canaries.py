@@ -86,6 +86,16 @@ def files_of(runtime, since):
                 yield file
 
 
+def without_page_headers(segment):
+    """A segment of the write-ahead log as its records are: a record may go on behind a header.
+
+    Every page of 8 KiB begins with a header of 24 bytes, or of 40 if bit 2 of its information
+    says that it is a long one (src/include/access/xlog_internal.h).
+    """
+    pages = (segment[at : at + 8192] for at in range(0, len(segment), 8192))
+    return b"".join(page[40 if page[2] & 2 else 24 :] for page in pages)
+
+
 def found_in_database(runtime, mark, since):
     needles = list(forms(mark))
     hits = set()
@@ -94,5 +104,7 @@ def found_in_database(runtime, mark, since):
             raw = file.read_bytes()
         except FileNotFoundError:
             continue
+        if file.parent.name == "pg_wal":
+            raw = without_page_headers(raw)
         hits |= {file.name for needle in needles if needle in raw}
     return hits
