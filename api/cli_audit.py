@@ -23,18 +23,27 @@ from api.cli_look import Named
 if TYPE_CHECKING:
     from infra.audit_verify import Report
     from infra.replay import Replay
+    from infra.stamping import Times
     from infra.witness import WoundBack
 
 audit = typer.Typer(help="Prove what happened, and that nothing was altered.", no_args_is_help=True)
 
 
 @audit.command("checkpoint")
-def checkpoint() -> None:
+def checkpoint(
+    time_stamp: Annotated[
+        bool, typer.Option("--time-stamp", help="Have it time-stamped at once: CRM_TSA_URL.")
+    ] = False,
+) -> None:
     """Sign the log as it is now, show it to the witnesses, and print the newest checkpoint."""
     from infra.audit_tree import EVENTS
 
     with opened() as runtime:
         runtime.audit.checkpoint()
+        if time_stamp and runtime.audit.stamping is None:
+            raise Fault(USAGE, "CRM_TSA_URL and CRM_TSA_CERTIFICATES name no authority.")
+        if time_stamp:
+            runtime.audit.stamp(now=True)
         head = runtime.audit.trees[EVENTS].head()
         key = runtime.audit.signer.key(EVENTS)
     if head is None:
@@ -86,6 +95,16 @@ def print_report(tree: str, report: "Report") -> None:
         f" {report.witnessed:,} of them witnessed: "
         + (f"{len(report.findings)} findings." if report.findings else "as they were signed.")
     )
+    if report.stamps:
+        print_line(f"{tree}: {told_times(report.stamps, report.times)}")
+
+
+def told_times(stamps: int, times: "Times") -> str:
+    """Tell what time stamps say."""
+    if times.at is not None:
+        newest = f"{times.size:,} positions were signed by {times.at:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{times.checked:,} of {stamps:,} time stamps hold; {newest}."
+    return f"{stamps:,} time stamps, not checked: CRM_TSA_CERTIFICATES says whom to believe."
 
 
 def print_wound_back(tree: str, times: "list[WoundBack]") -> None:

@@ -1,4 +1,4 @@
-"""The auditor: signs what the log has become, and shows it to the witnesses."""
+"""The auditor: signs what the log has become, shows it to witnesses, has it time-stamped."""
 
 import threading
 
@@ -13,6 +13,7 @@ def audit(auditor: Audit, stop: threading.Event) -> None:
 
     def step() -> bool:
         auditor.checkpoint()
+        auditor.stamp()
         stop.wait(CHECKPOINT_SECONDS)
         return False
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import structlog
 
 from infra.audit_tree import ACCESS, EVENTS, StoredTree
-from infra.audit_verify import TABLES, Report, log_head, verify
+from infra.audit_verify import TABLES, Report, at, log_head, verify
 from infra.database import Conn, Pool
 from infra.proofs import BadProof
 from infra.signing import Signer
+from infra.stamping import Stamping, check_times, stamped
 from infra.witness import FileWitness, HttpWitness, Witness, publish
 
 log = structlog.get_logger()
@@ -27,6 +28,7 @@ class Audit:
         self.trees = {name: StoredTree(pool, name, self.signer) for name in (EVENTS, ACCESS)}
         self.file = FileWitness(witness_file)
         self.others: Sequence[Witness] = ()
+        self.stamping: Stamping | None = None
 
     def add_witness(self, url: str, key: str) -> None:
         """Have somebody else remember our checkpoints, too."""
@@ -48,6 +50,19 @@ class Audit:
                         reason=str(fault),
                     )  # fmt: skip
         return new
+
+    def stamp(self, *, now: bool = False) -> None:
+        """Have the newest checkpoints time-stamped, if that is due.
+
+        `now` does not wait for that. Raises `Rejected`.
+        """
+        if self.stamping is None:
+            return
+        for tree in self.trees.values():
+            if now:
+                self.stamping.stamp(tree)
+            else:
+                self.stamping.when_due(tree)
 
     def behind(self) -> dict[str, tuple[int, int]]:
         """Tell which logs end before what the witness has seen: at how many leaves, of how many."""
@@ -75,4 +90,11 @@ class Audit:
     def verify_on(self, conn: Conn, tree: str, *, deep: bool = True) -> Report:
         """Check a log as a connection sees it."""
         key = self.signer.key(tree)
-        return verify(conn, key, self.file.checkpoints(key), tree, deep=deep)
+        report = verify(conn, key, self.file.checkpoints(key), tree, deep=deep)
+        found = stamped(conn, tree)
+        if not self.stamping:
+            return report._replace(stamps=len(found))
+        times, wrong = check_times(self.stamping.authority, found)
+        false = [at(0, f"The time stamp of the checkpoint of size {n}: {why}") for n, why in wrong]
+        findings = sorted([*false, *report.findings])
+        return report._replace(stamps=len(found), times=times, findings=findings)

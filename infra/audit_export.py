@@ -5,7 +5,8 @@ erasure. The readable timeline beside it is opened for whoever exports, and prov
 """
 
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence, Set
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,7 @@ from infra.audit_tree import EVENTS, Head
 from infra.opening import open_events
 from infra.reader import customer_events
 from infra.runtime import Runtime
+from infra.stamping import Stamped, stamped
 from projections.projection import Row
 
 PROOFS_AT_ONCE = 2_000
@@ -33,6 +35,16 @@ vertical-align: top; padding: 0 1em .3em 0 }} td:nth-child(-n+3) {{ white-space:
 <table><tr><th>position<th>happened<th>learned<th>event<th>by<th>facts
 """
 LINE = "<tr><td>{position}<td>{time}<td>{recordedtime}<td>{type}<td>{authid}<td>{facts}\n"
+
+ABOUT_STAMPS = """# Time stamps (RFC 3161)
+
+`N.txt` is our checkpoint of the first N events, `N.tsr` what a time-stamp authority answered. The
+first N that is not below the position of an event tells by when it was recorded. `verify.py` checks
+that the checkpoints belong to the bundle; who vouches for the times is checked with the authority's
+root certificate, which must come from the authority and is not in here:
+
+    openssl ts -verify -in N.tsr -data N.txt -CAfile root.pem
+"""
 
 
 class Exported(NamedTuple):
@@ -64,7 +76,9 @@ def export(runtime: Runtime, tenant: str, subjects: Sequence[str], directory: Pa
         )
     directory.mkdir(parents=True, mode=0o700)
     write_lines(directory / "events.jsonl", proven(runtime, events, head.size))
-    write_lines(directory / "checkpoints.jsonl", continued(runtime, head.size))
+    stamps = first_after(runtime, [at for at, _ in events], head.size)
+    write_lines(directory / "checkpoints.jsonl", continued(runtime, head.size, {*stamps}))
+    write_stamps(directory / "time-stamps", stamps.values())
     key = runtime.audit.signer.key(EVENTS)
     script = files("infra").joinpath("proofs.py").read_text("utf-8")
     texts = {"checkpoint.txt": head.note, "key.txt": f"{key}\n", "verify.py": script}
@@ -87,14 +101,32 @@ def proven(runtime: Runtime, events: Sequence[tuple[int, bytes]], size: int) -> 
             yield {"position": at, "envelope": envelope.decode(), "proof": in_base64(proof)}
 
 
-def continued(runtime: Runtime, size: int) -> Iterator[Row]:
+def first_after(runtime: Runtime, positions: Iterable[int], size: int) -> dict[int, Stamped]:
+    """Give the time stamps by which each event was first there, by the sizes of the tree."""
+    with runtime.pool.connection() as conn:
+        known = [each for each in stamped(conn, EVENTS) if each.size <= size]
+    sizes = [each.size for each in known]
+    wanted = {bisect_left(sizes, position) for position in positions} - {len(sizes)}
+    return {known[number].size: known[number] for number in sorted(wanted)}
+
+
+def write_stamps(directory: Path, stamps: Iterable[Stamped]) -> None:
+    """Write what was stamped, and what the authority answered, as `openssl ts` reads them."""
+    for size, text, reply in stamps:
+        directory.mkdir(exist_ok=True)
+        (directory / f"{size}.txt").write_text(text, "utf-8")
+        (directory / f"{size}.tsr").write_bytes(reply)
+        (directory / "README.md").write_text(ABOUT_STAMPS, "utf-8")
+
+
+def continued(runtime: Runtime, size: int, stamps: Set[int]) -> Iterator[Row]:
     """Give earlier checkpoints, each with the proof that the newest continues it.
 
-    Of many only some: the sizes double from one to the next.
+    Of many only some: those that are time-stamped here, and sizes that double from one to the next.
     """
     tree, wanted = runtime.audit.trees[EVENTS], 1
     for head in tree.heads():
-        if wanted <= head.size < size:
+        if (wanted <= head.size or head.size in stamps) and head.size < size:
             proof = tree.consistency(head.size, size)
             yield {"checkpoint": head.note, "proof": in_base64(proof)}
             wanted = 2 * head.size

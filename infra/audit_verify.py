@@ -15,6 +15,7 @@ from infra.audit_tree import ACCESS, EVENTS, tree_size
 from infra.database import Conn
 from infra.merkle import HASH, HEIGHT, WIDTH, Tile
 from infra.proofs import BadProof, Checkpoint, leaf_hash, node_hash, read_checkpoint
+from infra.stamping import Times
 
 AT_ONCE = WIDTH * WIDTH
 FINDINGS_MAX = 100
@@ -74,12 +75,14 @@ def at(position: int, sentence: str) -> Finding:
 
 
 class Report(NamedTuple):
-    """What was checked, and what was found."""
+    """What was checked, and what was found. Time stamps need to be told whom to believe."""
 
     leaves: int
     checkpoints: int
     witnessed: int
     findings: list[Finding]
+    stamps: int = 0
+    times: Times = Times()
 
     @property
     def first_bad(self) -> int | None:

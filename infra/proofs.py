@@ -12,6 +12,7 @@ import sys
 from base64 import b64decode, b64encode
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -85,13 +86,11 @@ def check_consistency(old: int, new: int, proof: Hashes, old_root: bytes, new_ro
 
 def exactly(text: str) -> bytes:
     """Read base64; refuse what is not exactly as it would be written."""
-    try:
+    with suppress(ValueError):
         raw = b64decode(text, validate=True)
-    except ValueError:
-        raw = b""
-    if b64encode(raw).decode() != text:
-        raise BadProof("Something is not base64 as it is written.")
-    return raw
+        if b64encode(raw).decode() == text:
+            return raw
+    raise BadProof("Something is not base64 as it is written.")
 
 
 def key_id(name: str, public: bytes) -> bytes:
@@ -121,20 +120,21 @@ def check(directory: Path) -> tuple[int, Checkpoint]:
     """Check a bundle; gives how many events it proves, and in which tree."""
     text = {file.name: file.read_text("utf-8") for file in directory.glob("*.*")}
     newest = read_checkpoint(text["checkpoint.txt"], text["key.txt"])
+    signed = {newest}
     for line in map(json.loads, text["checkpoints.jsonl"].split("\n")[:-1]):
         old, proof = read_checkpoint(line["checkpoint"], text["key.txt"]), line["proof"]
         check_consistency(old.size, newest.size, [*map(exactly, proof)], old.root, newest.root)
+        signed.add(old)
+    for file in directory.glob("time-stamps/*.txt"):
+        if read_checkpoint(file.read_text("utf-8"), text["key.txt"]) not in signed:
+            raise BadProof("A time stamp is of a checkpoint that is not proven.")
     versions, positions = defaultdict[str, list[int]](list), list[int]()
     for line in map(json.loads, text["events.jsonl"].split("\n")[:-1]):
-        leaf, proof, position = (
-            leaf_hash(line["envelope"].encode()),
-            line["proof"],
-            line["position"],
-        )
-        check_inclusion(leaf, position - 1, newest.size, [*map(exactly, proof)], newest.root)
+        leaf, at, proof = leaf_hash(line["envelope"].encode()), line["position"], line["proof"]
+        check_inclusion(leaf, at - 1, newest.size, [*map(exactly, proof)], newest.root)
         event = json.loads(line["envelope"])
         versions[event["stream"]].append(event["version"])
-        positions.append(position)
+        positions.append(at)
     if positions != sorted(set(positions)):
         raise BadProof("The events are not in the order in which they were recorded.")
     if any(found != list(range(1, len(found) + 1)) for found in versions.values()):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import structlog
 
 from commands.session import Ports
+from domain.rejected import Rejected
 from infra.access import AccessLog
 from infra.audit import Audit
 from infra.database import Pool, migrate, pool, unsafe_settings
@@ -21,6 +22,7 @@ from infra.master_keys import master_keys
 from infra.read_models import ServingTables
 from infra.refused import PostgresRefusedMessages
 from infra.settings import Settings
+from infra.stamping import Stamping
 from infra.zones import use_pinned_zones
 from projections.catalogue import ALL
 
@@ -108,7 +110,21 @@ def audit_of(settings: Settings, connections: Pool) -> Audit:
     audit = Audit(connections, settings.audit_key_file, settings.witness)
     if settings.witness_url is not None and settings.witness_key is not None:
         audit.add_witness(settings.witness_url, settings.witness_key)
+    audit.stamping = stamping_of(settings, connections)
     return audit
+
+
+def stamping_of(settings: Settings, connections: Pool) -> Stamping | None:
+    """Give what has checkpoints time-stamped, and checks that. Raises `Rejected`."""
+    if settings.tsa_certificates is None:
+        if settings.tsa_url is not None:
+            sentence = "CRM_TSA_URL needs CRM_TSA_CERTIFICATES: whose time stamps are believed."
+            raise Rejected("time_stamp.no_anchor", sentence)
+        return None
+    from infra.time_stamp import TimeStampAuthority, anchors_in  # noqa: PLC0415 - few need it
+
+    authority = TimeStampAuthority(settings.tsa_url, anchors_in(settings.tsa_certificates))
+    return Stamping(connections, authority, settings.tsa_seconds)
 
 
 @contextmanager

@@ -37,6 +37,12 @@ class Settings(BaseSettings):
     """A witness that speaks C2SP tlog-witness."""
     witness_key: str | None = None
     """What checks the signatures of that witness: NAME+ID+BASE64."""
+    tsa_url: str | None = None
+    """A time-stamp authority (RFC 3161)."""
+    tsa_certificates: Path | None = None
+    """The certificates, in PEM, that its time stamps must come from."""
+    tsa_seconds: float = 3600.0
+    """How often it is asked for a time stamp, if there is anything new."""
     tenant: str = "default"
     """Whose data commands on the command line work on; over HTTP the key alone decides."""
     purpose: str = "not stated"

@@ -11,6 +11,7 @@ from api.cli_common import FAILED, NOT_FOUND, USAGE, operator
 from commands.command import ByEmail
 from commands.customers import RegisterCustomer
 from infra.proofs import check, read_checkpoint
+from tests.tsa import Authority, Issuer, serving
 from tests.world import World
 
 
@@ -51,6 +52,23 @@ def test_a_log_is_signed_verified_exported_and_found_out(crm, ann, runtime, tmp_
     assert "first bad position of events is 2" in err
     assert crm("audit", "verify", "--leaves")[0] == 0  # the leaves alone do not tell
     assert crm("audit", "verify", "--json")[1].count('"sentence"') == 1
+
+
+def test_a_time_stamp_is_had_at_once_and_told(crm, ann, tmp_path, monkeypatch):
+    assert crm("audit", "checkpoint", "--time-stamp")[0] == USAGE
+    issuer, root = Issuer(), tmp_path / "root.pem"
+    root.write_bytes(issuer.pem)
+    monkeypatch.setenv("CRM_TSA_CERTIFICATES", str(root))
+    with serving(Authority(issuer)) as server:
+        monkeypatch.setenv("CRM_TSA_URL", server.url)
+        assert crm("audit", "checkpoint", "--time-stamp")[0] == 0
+    assert "events: 1 of 1 time stamps hold;" in crm("audit", "verify")[1]
+    root.write_bytes(Issuer("Another").pem)
+    code, out, _ = crm("audit", "verify")
+    assert (code, "The time stamp of the checkpoint of size" in out) == (FAILED, True)
+    monkeypatch.delenv("CRM_TSA_URL")
+    monkeypatch.delenv("CRM_TSA_CERTIFICATES")
+    assert "events: 1 time stamps, not checked" in crm("audit", "verify")[1]
 
 
 def test_what_cannot_be_exported_says_so(crm, ann, tmp_path):
