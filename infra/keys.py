@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from commands.ports import Forgotten
+from domain.personal import GROUPS
 from infra.access import AccessLog
 from infra.database import Pool
 from infra.ids import uuid7
@@ -140,6 +141,7 @@ SELECT subject, grp, erasure FROM crm_keys.data_key
 WHERE tenant = %s AND (subject, grp) IN (SELECT * FROM unnest(%s::uuid[], %s::text[]))
   AND (erasure IS NOT NULL OR held)
 """
+KNOWN = "SELECT subject, grp FROM crm_keys.data_key WHERE tenant = %s AND subject = ANY(%s::uuid[])"
 HOLD = """
 UPDATE crm_keys.data_key SET held = %s
 WHERE tenant = %s AND subject = ANY(%s::uuid[]) AND wrapped IS NOT NULL
@@ -253,6 +255,10 @@ class Keyring:
 
     def hold(self, tenant: str, subjects: Sequence[str], *, held: bool) -> None:
         """Keep keys from all but those who work on legal holds, or give them back."""
+        if held:
+            self._complete(
+                tenant, {Slot(subject, group) for subject in subjects for group in GROUPS}
+            )
         with self._pool.connection() as conn, conn.transaction():
             generation = count_up(conn)
             conn.execute(HOLD, [held, tenant, list(subjects)])
@@ -266,6 +272,17 @@ class Keyring:
         with self._pool.connection() as conn:
             rows = conn.execute(ERASURES, [tenant, subjects, groups]).fetchall()
         return {Slot(subject, group): erasure for subject, group, erasure in rows}
+
+    def _complete(self, tenant: str, slots: set[Slot]) -> None:
+        """Make the keys that are missing: one that was made during a hold would not be held."""
+        subjects = list({slot.subject for slot in slots})
+        while True:
+            with self._pool.connection() as conn:
+                known = {Slot(*row) for row in conn.execute(KNOWN, [tenant, subjects])}
+            if not (missing := slots - known):
+                return
+            self._epoch = 0
+            self._mint(tenant, missing)
 
     def _drain(self, generation: int) -> None:
         self._lease.end()

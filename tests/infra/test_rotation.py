@@ -7,6 +7,7 @@ import pytest
 
 from commands.command import ByEmail
 from commands.customers import RegisterCustomer
+from commands.interactions import RecordInteraction
 from commands.ports import Who
 from domain.rejected import Rejected
 from infra.approvals import Approvals
@@ -140,6 +141,27 @@ def test_a_held_customer_is_erased_when_the_hold_ends(runtime, ann, catch_up):
     assert erase(runtime, "acme", asked.id).state == "done"
     catch_up()
     assert name_of(runtime, ann) == {"redacted": "erased", "certificate": asked.id}
+
+
+def test_what_comes_during_a_hold_is_held_as_well(runtime, ann, catch_up):
+    """She had no message yet, and so no key for one."""
+    put(runtime, ALICE, ann, "lawsuit 7")
+    agreed(runtime, ask(runtime, ALICE, ann, "she asked"))
+    message = Slot(ann, "content")
+    said = RecordInteraction(customer=ANN, channel="web", kind="visit", message="canary")
+    World(runtime.store).ask(said, uuid7())
+    catch_up()
+    with seeing_held():
+        told = Reader(runtime).history("acme", ann, limit=100).items
+    assert [each["data"]["message"] for each in told if "message" in each["data"]] == [
+        {"redacted": "held"}
+    ]
+    runtime.keyring.forget()
+    assert runtime.keyring.find("acme", [message]) == {}
+    assert runtime.keyring.find("acme", [message], held=True)
+    runtime.keyring.hold("acme", [ann], held=True)  # again, with nothing to make
+    agreed(runtime, ask_release(runtime, ALICE, ann, "over"))
+    assert runtime.keyring.find("acme", [message], held=True) == {}
 
 
 def test_there_is_no_hold_to_release_where_there_is_none(runtime, ann):
