@@ -5,8 +5,8 @@ from pathlib import Path
 
 import structlog
 
-from infra.audit_tree import ACCESS, EVENTS, StoredTree
-from infra.audit_verify import TABLES, Report, at, log_head, verify
+from infra.audit_tree import ACCESS, EVENTS, LOGS, StoredTree
+from infra.audit_verify import Report, at, log_head, verify
 from infra.database import Conn, Pool
 from infra.proofs import BadProof
 from infra.signing import Signer
@@ -69,7 +69,7 @@ class Audit:
         # The witness is asked first: whatever it has seen is in a log that goes on meanwhile.
         seen = {name: self.file.size(self.signer.key(name)) for name in self.trees}
         with self._pool.connection() as conn:
-            has = {name: log_head(conn, TABLES[name]) for name in self.trees}
+            has = {name: log_head(conn, LOGS[name]) for name in self.trees}
         return {name: (has[name], seen[name]) for name in self.trees if has[name] < seen[name]}
 
     def check_whole(self) -> None:

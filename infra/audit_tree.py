@@ -41,10 +41,11 @@ INSERT INTO crm.tile (tree, level, number, hashes) VALUES (%s, %s, %s, %s)
 ON CONFLICT (tree, level, number) DO UPDATE SET hashes = excluded.hashes
 """
 LAST = "SELECT number, length(hashes) FROM crm.tile WHERE tree = %s AND level = 0 {}"
-LEAVES: Mapping[str, str] = {
-    EVENTS: "SELECT leaf FROM crm.log WHERE position > %s ORDER BY position LIMIT %s",
-    ACCESS: "SELECT leaf FROM crm.access_log WHERE position > %s ORDER BY position LIMIT %s",
-}
+LEAVES = """
+SELECT string_agg(leaf, ''::bytea ORDER BY position)
+FROM (SELECT position, leaf FROM {} WHERE position > %s ORDER BY position LIMIT %s) AS next
+"""
+LOGS = {EVENTS: "crm.log", ACCESS: "crm.access_log"}
 
 Place = tuple[int, int]
 Proof = TypeVar("Proof")
@@ -84,11 +85,12 @@ class StoredTree:
             if self.name == ACCESS:
                 number(conn)
             size = tree_size(conn, self.name)
-            found = conn.execute(LEAVES[self.name], [size, LEAVES_AT_ONCE], binary=True).fetchall()
-            if found:
-                grown = grow(size, b"".join(leaf for (leaf,) in found), partial(self._tile, conn))
-                conn.cursor().executemany(KEEP, [(self.name, *at, h) for at, h in grown.items()])
-        return len(found) == LEAVES_AT_ONCE
+            query = LEAVES.format(LOGS[self.name])
+            row = conn.execute(query, [size, LEAVES_AT_ONCE], binary=True).fetchone()
+            leaves = row[0] or b"" if row else b""
+            grown = grow(size, leaves, partial(self._tile, conn))
+            conn.cursor().executemany(KEEP, [(self.name, *at, h) for at, h in grown.items()])
+        return len(leaves) == LEAVES_AT_ONCE * HASH
 
     def _tile(self, conn: Conn, place: Place) -> bytes:
         found = conn.execute(TILES, [[place[0]], [place[1]], self.name], binary=True).fetchone()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from infra.approvals import wrong_requests
-from infra.audit_tree import ACCESS, EVENTS, tree_size
+from infra.audit_tree import EVENTS, LOGS, tree_size
 from infra.database import Conn
 from infra.merkle import HASH, HEIGHT, WIDTH, Tile
 from infra.proofs import BadProof, Checkpoint, leaf_hash, node_hash, read_checkpoint
@@ -20,7 +20,6 @@ from infra.stamping import Times
 AT_ONCE = WIDTH * WIDTH
 FINDINGS_MAX = 100
 
-TABLES = {EVENTS: "crm.log", ACCESS: "crm.access_log"}
 LEAVES = """
 SELECT count(*), min(position), max(position), string_agg(leaf, ''::bytea ORDER BY position),
        bool_and(length(leaf) = 32)
@@ -141,7 +140,7 @@ def verify(
     conn: Conn, key: str, witnessed: Iterable[Checkpoint], tree: str = EVENTS, *, deep: bool = True
 ) -> Report:
     """Check a log: its positions, its leaves, its tree, its checkpoints; `deep`: its events too."""
-    table = TABLES[tree]
+    table = LOGS[tree]
     findings: list[Finding] = []
     signed = {c.size: c for c in own_checkpoints(conn, key, tree, findings)}
     seen = {checkpoint.size: checkpoint for checkpoint in witnessed}

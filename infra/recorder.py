@@ -22,11 +22,20 @@ from eventsourcing.persistence import (
 from psycopg.errors import DeadlockDetected, UniqueViolation
 
 from infra.database import Conn, Pool
+from infra.proofs import leaf_hash
 from infra.sequencing import Sequencing
+
+# The hash of an event, its leaf in the tree of the audit, goes with it: here its bytes are at hand.
+# The order of the arrays is that of `seq`, so each finds its own.
+PENDING = """
+    INSERT INTO crm.pending (seq, leaf)
+    SELECT seq, leaf FROM (SELECT seq, row_number() OVER (ORDER BY seq) AS n FROM appended) AS a
+    JOIN unnest(%(leaves)b::bytea[]) WITH ORDINALITY AS l (leaf, n) USING (n)
+"""
 
 # Events, their pending rows, commands' first answers and identifiers' owners: one statement, so
 # one round trip and one transaction. The order of the arrays becomes the order of `seq`.
-APPEND = """
+APPEND = f"""
 WITH appended AS (
     INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
     SELECT %(tenant)s, * FROM unnest(
@@ -34,7 +43,7 @@ WITH appended AS (
         %(envelopes)b::bytea[])
     RETURNING seq
 ), pending AS (
-    INSERT INTO crm.pending SELECT seq FROM appended
+    {PENDING}
 ), answered AS (
     INSERT INTO crm.command (tenant, commandid, fingerprint, events, seq)
     SELECT %(tenant)s, a.commandid, a.fingerprint, a.events, (SELECT max(seq) FROM appended)
@@ -55,7 +64,7 @@ SELECT coalesce(max(seq), 0) FROM appended
 
 # What most appends do not have is left out of the statement: each part costs planning time, and
 # the arrays of a single event cost more than its insert.
-APPEND_EVENTS = """
+APPEND_EVENTS = f"""
 WITH appended AS (
     INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
     SELECT %(tenant)s, * FROM unnest(
@@ -63,7 +72,7 @@ WITH appended AS (
         %(envelopes)b::bytea[])
     RETURNING seq
 ), pending AS (
-    INSERT INTO crm.pending SELECT seq FROM appended
+    {PENDING}
 )
 SELECT coalesce(max(seq), 0) FROM appended
 """
@@ -74,18 +83,19 @@ WITH appended AS (
     VALUES (%s, %s, %s, %s, %s, %b)
     RETURNING seq
 )
-INSERT INTO crm.pending SELECT seq FROM appended RETURNING seq
+INSERT INTO crm.pending (seq, leaf) SELECT seq, %b FROM appended RETURNING seq
 """
 
 # Single events of several requests, of any tenants.
-APPEND_EACH = """
+APPEND_EACH = f"""
 WITH appended AS (
     INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
     SELECT * FROM unnest(
-        %s::text[], %s::uuid[], %s::bigint[], %s::text[], %s::uuid[], %b::bytea[])
+        %(tenants)s::text[], %(streams)s::uuid[], %(versions)s::bigint[], %(types)s::text[],
+        %(subjects)s::uuid[], %(envelopes)b::bytea[])
     RETURNING seq
 )
-INSERT INTO crm.pending SELECT seq FROM appended RETURNING seq
+{PENDING} RETURNING seq
 """
 
 SELECT_STREAM = """
@@ -150,6 +160,7 @@ class Recorder(AggregateRecorder):
             "types": [event.topic for event in events],
             "subjects": list(about),
             "envelopes": [event.state for event in events],
+            "leaves": [leaf_hash(event.state) for event in events],
         }
         if with_them:
             return self._write(APPEND, {**arrays, **with_them})
@@ -269,6 +280,9 @@ class PollingSubscription(Subscription[ApplicationRecorder]):
         raise StopIteration
 
 
+COLUMNS = ("tenants", "streams", "versions", "types", "subjects", "envelopes", "leaves")
+
+
 class EventRow(NamedTuple):
     """An event as it is stored."""
 
@@ -278,12 +292,14 @@ class EventRow(NamedTuple):
     type: str
     subject: str
     envelope: bytes
+    leaf: bytes
 
     @classmethod
     def of(cls, tenant: str, event: StoredEvent, subject: str) -> "EventRow":
         """Lay out an event of the library."""
         stream = str(event.originator_id)
-        return cls(tenant, stream, event.originator_version, event.topic, subject, event.state)
+        version, envelope = event.originator_version, event.state
+        return cls(tenant, stream, version, event.topic, subject, envelope, leaf_hash(envelope))
 
 
 def append_each(pool: Pool, rows: Sequence[EventRow]) -> list[int]:
@@ -291,7 +307,7 @@ def append_each(pool: Pool, rows: Sequence[EventRow]) -> list[int]:
     with told_when_slower(), pool.connection() as conn:
         if len(rows) == 1:
             return [_number(conn, APPEND_EVENT, rows[0])]
-        arrays = [list(column) for column in zip(*rows, strict=True)]
+        arrays = dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
         return sorted(seq for (seq,) in conn.execute(APPEND_EACH, arrays))
 
 

@@ -23,11 +23,11 @@ WITH lease AS (
     DELETE FROM crm.pending
     WHERE seq = ANY(ARRAY(SELECT seq FROM crm.pending ORDER BY seq LIMIT %(limit)s))
       AND EXISTS (SELECT FROM lease)
-    RETURNING seq
+    RETURNING seq, leaf
 ), numbered AS (
     INSERT INTO crm.log (position, seq, leaf, bucket)
     SELECT lease.position + row_number() OVER (ORDER BY seq), seq,
-           sha256('\\x00'::bytea || envelope), {BUCKET}
+           coalesce(leaf, sha256('\\x00'::bytea || envelope)), {BUCKET}
     FROM lease, taken JOIN crm.event USING (seq)
     RETURNING position
 ), counted AS (

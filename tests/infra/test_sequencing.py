@@ -36,6 +36,7 @@ def connections(database_url: str) -> Iterator[Pool]:
 def insert(conn: Conn, events: list[tuple[str, int]]) -> None:
     """Append events, each given by its stream and version, which is also what it says."""
     streams = [stream for stream, _ in events]
+    envelopes = [f"{stream} {version}".encode() for stream, version in events]
     conn.execute(
         APPEND_EVENTS,
         {
@@ -44,7 +45,8 @@ def insert(conn: Conn, events: list[tuple[str, int]]) -> None:
             "versions": [version for _, version in events],
             "types": ["test.v1"] * len(events),
             "subjects": streams,
-            "envelopes": [f"{stream} {version}".encode() for stream, version in events],
+            "envelopes": envelopes,
+            "leaves": [sha256(b"\x00" + each).digest() for each in envelopes],
         },
     )
 
@@ -261,13 +263,18 @@ def test_a_part_is_numbered_at_a_time_in_order_of_appending(connections: Pool) -
     assert page.events == [(n, f"{stream} {n}".encode()) for n in range(1, 11)]
 
 
-def test_the_leaf_is_the_hash_of_the_envelope(connections: Pool) -> None:
-    stream = str(uuid4())
+def test_the_leaf_is_the_hash_of_the_envelope_whoever_appended_it(connections: Pool) -> None:
+    streams = [str(uuid4()) for _ in range(3)]
     with connections.connection() as conn:
-        insert(conn, [(stream, 1)])
+        insert(conn, [(streams[0], version) for version in range(1, 20)])
+        insert(conn, [(streams[1], 1)])
+        conn.execute("UPDATE crm.pending SET leaf = NULL")  # an older version wrote none
+        insert(conn, [(streams[2], version) for version in range(1, 20)])
         Sequencing(connections, "test", seconds=60).run_once()
-        leaf = conn.execute("SELECT leaf FROM crm.log").fetchone()
-    assert leaf == (sha256(b"\x00" + f"{stream} 1".encode()).digest(),)
+        query = "SELECT envelope, leaf FROM crm.log JOIN crm.event USING (seq)"
+        found = dict(conn.execute(query).fetchall())
+    assert found == {each: sha256(b"\x00" + each).digest() for each in found}
+    assert len(found) == 39
 
 
 def test_a_transaction_left_open_holds_up_nobody(
