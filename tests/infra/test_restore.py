@@ -1,8 +1,9 @@
-"""A real backup from before an erasure, restored: what it brings back, and what it does not."""
+"""A real backup from before an erasure is restored: a dump, or a copy of the server's files."""
 
 import importlib.util
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from commands.command import ByEmail
 from commands.customers import RegisterCustomer
 from commands.ports import Who
-from domain.personal import GROUPS
+from consumers.follow import advance
 from domain.rejected import Rejected
 from infra.approvals import Approvals
 from infra.audit import LogBehind
@@ -27,7 +28,8 @@ from infra.reader import customer_events
 from infra.restore import ask_to_restore
 from infra.runtime import audit_of, open_runtime
 from infra.sequencing import Sequencing
-from tests.conftest import database
+from infra.settings import Settings
+from tests.conftest import database, in_memory
 from tests.world import World
 
 ANN, BEA = "ann@example.org", "bea@example.org"
@@ -47,12 +49,22 @@ def run(*command):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture
-def backup(runtime, catch_up, tmp_path):
-    """A dump of the whole database, keys included, from when Ann was a customer."""
+def registered(runtime):
     world = World(runtime.store)
     for email, name in ((ANN, "Ann Canary"), (BEA, "Bea Canary")):
         world.ask(RegisterCustomer(customer=ByEmail(email=email), full_name=name))
+
+
+def forget_ann(runtime):
+    asked = ask(runtime, ALICE, ANN_ID, "she asked")
+    Approvals(runtime.pool).approve(BOB, asked.id, asked.digest)
+    assert erase(runtime, "acme", asked.id).state == "done"
+
+
+@pytest.fixture
+def backup(runtime, catch_up, tmp_path):
+    """A dump of the whole database, keys included, from when Ann was a customer."""
+    registered(runtime)
     catch_up()
     runtime.audit.checkpoint()
     file = tmp_path / "backup"
@@ -63,9 +75,7 @@ def backup(runtime, catch_up, tmp_path):
 @pytest.fixture
 def restored(backup, runtime, server_url, catch_up):
     """After Ann was erased: the settings of a process on a database restored from the backup."""
-    asked = ask(runtime, ALICE, ANN_ID, "she asked")
-    Approvals(runtime.pool).approve(BOB, asked.id, asked.digest)
-    assert erase(runtime, "acme", asked.id).state == "done"
+    forget_ann(runtime)
     catch_up()
     runtime.audit.checkpoint()
     with database(server_url, "template0") as url:
@@ -139,26 +149,67 @@ def test_another_backup_than_was_agreed_on_is_not_served(runtime, restored):
         start(restored)
 
 
-def test_it_decrypts_nothing_once_the_epoch_is_gone(runtime, restored):
-    rotation_of(runtime).rotate()
+@pytest.fixture
+def home():
+    """An installation with a server of its own."""
+    with TemporaryDirectory("", "crm-tests-", in_memory()) as directory:
+        Path(directory).chmod(0o755)  # run by root, the server has an account of its own
+        yield Settings(directory=Path(directory) / "home")
+
+
+def level(runtime):
+    sequencing = Sequencing(runtime.pool, "test", 60)
+    while sequencing.run_once():
+        pass
+    for table in runtime.tables.values():
+        while advance(runtime.events, table):
+            pass
+    runtime.audit.checkpoint()
+
+
+def data_of(runtime):
     with runtime.pool.connection() as conn:
-        conn.execute("UPDATE crm_keys.epoch SET dies_at = clock_timestamp()")
-    agreed(runtime, rotation_of(runtime).ask_destroy(ALICE, 1))
-    assert "Bea Canary" in told(runtime, BEA_ID)  # who lives, lives on
-    with open_runtime(restored, erased=False) as back:
-        keyring = Keyring(back.pool, FileMasterKeys(restored.key_file), sees_held=True)
-        with back.pool.connection() as conn:
-            query = "SELECT DISTINCT subject::text, grp FROM crm_keys.data_key"
-            slots = [Slot(*row) for row in conn.execute(query)]
-        assert {slot.group for slot in slots} >= {"identity", "contact"} & set(GROUPS)
-        for slot in slots:
+        return Path(conn.execute("SHOW data_directory").fetchone()[0])
+
+
+def slots_of(runtime):
+    with runtime.pool.connection() as conn:
+        query = (
+            "SELECT DISTINCT subject::text, grp FROM crm_keys.data_key WHERE wrapped IS NOT NULL"
+        )
+        return [Slot(*row) for row in conn.execute(query)]
+
+
+def test_a_copy_of_the_files_decrypts_nothing_once_the_epoch_is_gone(home):
+    copy = home.directory.with_name("copy")
+    with open_runtime(home) as runtime:
+        registered(runtime)
+        level(runtime)
+        data, before = data_of(runtime), slots_of(runtime)
+    run("cp", "-a", str(data), str(copy))  # the server stands still
+    with open_runtime(home) as runtime:
+        assert "Ann Canary" in told(runtime, ANN_ID)
+        forget_ann(runtime)
+        rotation_of(runtime).rotate()
+        with runtime.pool.connection() as conn:
+            conn.execute("UPDATE crm_keys.epoch SET dies_at = clock_timestamp()")
+        agreed(runtime, rotation_of(runtime).ask_destroy(ALICE, 1))
+        level(runtime)
+        assert "Bea Canary" in told(runtime, BEA_ID)  # who lives, lives on
+    run("rm", "-r", str(data))
+    run("cp", "-a", str(copy), str(data))
+    with open_runtime(home, erased=False) as back:
+        with pytest.raises(ErasuresMissing):
+            start(home)
+        assert slots_of(back) == before  # all of them are back, and open nothing
+        assert {slot.group for slot in before if slot.subject == ANN_ID} == {"identity", "contact"}
+        keyring = Keyring(back.pool, FileMasterKeys(home.key_file), sees_held=True)
+        for slot in before:
             with pytest.raises(LostEpoch):
                 keyring.find("acme", [slot])
         keyring.close()
         with pytest.raises(LostEpoch):
             told(back, ANN_ID)
-    with pytest.raises(ErasuresMissing):
-        start(restored)
 
 
 def test_a_log_that_grows_while_it_is_looked_at_is_not_taken_for_a_restored_one(
