@@ -60,9 +60,15 @@ HANDLED = {
     CustomerErased.name,
 }  # fmt: skip
 
+LATER = {
+    CaseResolved.name, CaseClosed.name, CaseReopened.name, CaseEscalated.name, CustomerWrote.name,
+    BREACH,
+}  # fmt: skip
+"""What may still happen to the cases of a customer who was forgotten."""
+
 customer_features = Projection(
     name="customer_features",
-    version=1,
+    version=2,
     question="How does this customer behave: rhythm, worth, trend, complaints, signs of leaving?",
     key=by_customer,
     columns={
@@ -88,6 +94,7 @@ customer_features = Projection(
         "withdrawn": Column("jsonb", {}),
     },
     indexes=("tenant, merged_into",),
+    begins_none=frozenset(LATER),
     profiles=True,
     ignores=names("customer.", "lead.", "case.", *RETENTION, *AGREED) - HANDLED,
 )

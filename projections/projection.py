@@ -59,6 +59,8 @@ class Projection:
     indexes: tuple[str, ...] = ()
     ignores: frozenset[str] = frozenset()
     """The names of the events that say nothing here; every other one must have a handler."""
+    begins_none: frozenset[str] = frozenset()
+    """The names of the events that begin no row: whoever has none then was forgotten."""
     finish: Callable[[Row], Row] | None = None
     """Works derived columns out of the others, once for each row that a part of the log changed."""
     profiles: bool = False
@@ -90,6 +92,8 @@ class Projection:
             if recorded.type in self.ignores:
                 return row
             raise NotApplicable(f"{self.name} does not know what {recorded.type} means.")
+        if row is None and recorded.type in self.begins_none:
+            return None
         changed = handler(row if row is not None else self.new_row(), recorded.event, recorded)
         if changed is None:
             return None

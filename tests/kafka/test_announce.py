@@ -1,15 +1,23 @@
 """A service that only reads the compacted topics has the same rows as the read models."""
 
+from collections.abc import Iterator
+
 import orjson
 from kafka import KafkaConsumer, TopicPartition
 
+from commands.customers import ChangeProfile
+from commands.interactions import RecordInteraction
 from consumers.service import running
 from infra.announced import shown
+from infra.ids import uuid7
 from infra.runtime import Runtime
 from infra.tables import Key, Table
 from infra.topics import TopicNames
-from tests.canaries import new_mark, plant
+from tests.canaries import forms, new_mark, plant
+from tests.infra.erased import forget
 from tests.kafka.support import eventually, level, traffic
+from tests.strategies import PROLOGUE, UUIDS
+from tests.world import World
 
 
 def test_a_copy_built_from_the_topic_alone_equals_the_read_model(kafka: Runtime) -> None:
@@ -35,6 +43,65 @@ def test_a_removed_row_of_any_read_model_becomes_a_tombstone(kafka: Runtime) -> 
         assert eventually(lambda: all(copied(kafka, table) == rows(table) for table in told))
     for table in told:
         assert (gone[table.name], None) in records(kafka, table)
+
+
+def test_after_an_erasure_no_topic_of_a_read_model_holds_anything_of_the_person(
+    kafka: Runtime,
+) -> None:
+    mark, ann, world = new_mark(), UUIDS[0], World(kafka.store)
+    known = ChangeProfile(customer=ann, full_name=f"A {mark}")
+    said = RecordInteraction(customer=ann, channel="web", kind="visit", message=mark)
+    world.ask_all([(each, uuid7(), None) for each in (*PROLOGUE, known, said)])
+    with running(kafka):
+        assert eventually(lambda: announced(kafka))
+        before = {table.projection.name: copied(kafka, table) for table in kafka.tables.values()}
+        about = {name for name, copy in before.items() if ann in str(copy)}
+        assert about == kafka.tables.keys() - {"agreements"}  # which are about nobody
+        assert sealed_of(before, ann) == {"customer_view"}
+        assert forget(kafka, ann).state == "done"
+        assert eventually(lambda: announced(kafka))
+    after = {table.projection.name: copied(kafka, table) for table in kafka.tables.values()}
+    assert after == {name: rows(table) for name, table in kafka.tables.items()}
+    assert sealed_of(after, ann) == set()
+    assert f"acme/{ann}" not in after["customer_features"]  # which are a profile of the person
+    assert ("customer_features", None) in [
+        (name, value)
+        for name, table in kafka.tables.items()
+        for key, value in records(kafka, table)
+        if key == f"acme/{ann}"
+    ]
+    told = str(after["customer_view"][f"acme/{ann}"])
+    assert "erased" in told
+    assert not [form for form in forms(mark) if form in orjson.dumps(after)]
+
+
+def announced(runtime: Runtime) -> bool:
+    """Tell whether every read model is level, and so is its topic."""
+    query = "SELECT min(position), count(*) FROM crm.announced"
+    with runtime.pool.connection() as conn:
+        row = conn.execute(query).fetchone()
+    return level(runtime) and row == (runtime.events.head(), len(runtime.tables))
+
+
+def sealed_of(copies: dict[str, dict[str, object]], customer: str) -> set[str]:
+    """Tell which read models hold what is sealed under a key of a customer."""
+    return {
+        name
+        for name, copy in copies.items()
+        for value in copy.values()
+        if any(block["subject"] == customer for block in blocks_in(value))
+    }
+
+
+def blocks_in(value: object) -> Iterator[dict[str, object]]:
+    if isinstance(value, dict):
+        if "sealed" in value:
+            yield value
+        for part in value.values():
+            yield from blocks_in(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from blocks_in(part)
 
 
 def remove(table: Table, key: Key) -> None:

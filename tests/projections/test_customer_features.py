@@ -14,6 +14,7 @@ from api.importing import run_import
 from bench import cdnow
 from domain import case, customer
 from domain.customer_features import number
+from domain.erasure import CustomerErased
 from domain.events import Event, Recorded
 from domain.gamma_gamma import Spend
 from domain.interaction import InteractionRecorded
@@ -215,3 +216,16 @@ def test_clocks_that_ran_out_are_counted_and_warnings_are_not() -> None:
     assert features("c", row, BEGIN).breached_clocks == 2
     one, other = row | {"merged_into": None}, row | {"merged_into": "a"}
     assert standing({"a": one, "b": other})["a"]["breached_clocks"] == 4
+
+
+def test_whoever_was_forgotten_does_not_come_back_with_the_end_of_a_case():
+    told = case.CaseOpened(customer=ANNA, channel="mail", category="complaint", priority="high")
+    opened = happened(1, told)
+    ends = [happened(3, case.CaseResolved(resolution="solved")), happened(4, case.CaseClosed())]
+    known = [
+        happened(0, customer.CustomerRegistered(kind="person", stage="stranger", channel="web")),
+        opened,
+    ]
+    gone = happened(2, CustomerErased(erasure=ANNA))
+    assert [*customer_features.fold([*known, *ends])] == [ANNA]
+    assert customer_features.fold([*known, gone, *ends]) == {}
