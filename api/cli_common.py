@@ -169,13 +169,13 @@ def stream_of(tenant: str, kind: str, named: str) -> str:
 
 
 def operator() -> str:
-    """Name who works on the command line, as the history will tell."""
-    import getpass
+    """Name who works on the command line: the account, whatever LOGNAME or USER claim."""
     import os
+    import pwd
 
     try:
-        return f"cli:{getpass.getuser()}"
-    except (KeyError, OSError):
+        return f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
         return f"cli:{os.getuid()}"
 
 

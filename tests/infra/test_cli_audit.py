@@ -1,8 +1,9 @@
 """The auditor's commands: what they answer, and with which exit code."""
 
-import getpass
 import json
+import pwd
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,6 +30,18 @@ def crm(runtime, monkeypatch, capfd):
         return (int(left.value.code or 0), *capfd.readouterr())
 
     return run
+
+
+def be_somebody_else(monkeypatch):
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_name="somebody-else"))
+
+
+def test_nobody_is_another_person_by_saying_so(monkeypatch):
+    """What two people must do, one could do twice if a variable of the environment told who."""
+    me = operator()
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "SUDO_USER"):
+        monkeypatch.setenv(name, "somebody-else")
+    assert operator() == me != "cli:somebody-else"
 
 
 @pytest.fixture
@@ -106,7 +119,7 @@ def test_an_erasure_by_two_people_on_the_command_line(crm, ann, monkeypatch, tmp
     code, _, err = crm(*approve)
     assert (code, "request.same_person" in err) == (FAILED, True)
     assert crm("privacy", "certificate", asked["id"])[0] == NOT_FOUND
-    monkeypatch.setattr(getpass, "getuser", lambda: "somebody-else")
+    be_somebody_else(monkeypatch)
     code, out, _ = crm(*approve)
     assert (code, out.startswith("Erased;")) == (0, True)
     assert '"approved_by": "cli:somebody-else"' in crm("privacy", "certificate", asked["id"])[1]
@@ -133,7 +146,7 @@ def test_an_event_is_corrected_by_two_people_on_the_command_line(crm, ann, monke
     asked = json.loads(out)
     assert (code, "Anna" in out) == (0, False)
     assert '"full_name": "Anna"' in crm("privacy", "request", asked["id"])[1]
-    monkeypatch.setattr(getpass, "getuser", lambda: "somebody-else")
+    be_somebody_else(monkeypatch)
     approve = ("privacy", "approve", asked["id"], "--digest", asked["digest"])
     assert crm(*approve)[1] == "Corrected by customer.profile_changed.v1.\n"
     fields.write_text("[1]")
@@ -156,7 +169,7 @@ def test_a_log_that_was_cut_is_served_only_when_two_people_agree(crm, ann, runti
     assert [each["kind"] for each in erase] == ["log.restore"]
     approve = ("privacy", "approve", asked["id"], "--digest", asked["digest"])
     assert "same_person" in crm(*approve)[2]
-    monkeypatch.setattr(getpass, "getuser", lambda: "somebody-else")
+    be_somebody_else(monkeypatch)
     code, out, _ = crm(*approve)
     assert (code, out) == (0, "The log goes on where it ends; 0 customers were erased again.\n")
     told = crm("audit", "verify")[1].replace("\n", " ")

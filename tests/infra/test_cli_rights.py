@@ -1,6 +1,7 @@
 """Schedules and what persons may ask for, on the command line."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_data_expires_on_the_command_line(crm, ann, monkeypatch, tmp_path, runti
     approve = ("privacy", "approve", asked["id"], "--digest", asked["digest"])
     assert crm(*approve)[0] == FAILED
     with monkeypatch.context() as other:
-        other.setattr("getpass.getuser", lambda: "carol")
+        other.setattr("pwd.getpwuid", lambda _: SimpleNamespace(pw_name="carol"))
         assert crm(*approve)[0] == 0
     assert json.loads(crm("privacy", "schedules", "list", "--json")[1])["version"] == 1
     assert "people" in crm("privacy", "schedules", "list")[1]
