@@ -1,5 +1,6 @@
 """What a person gets who asks for their data (GDPR 15, 20): everything, readable and portable."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import orjson
 
 from commands.ports import Who
 from domain.catalogue import EVENTS
+from domain.rejected import Rejected
 from infra import consents, schedules
 from infra.access import looking
 from infra.audit_export import write_lines
@@ -20,11 +22,23 @@ from infra.seeing import seeing_held
 
 LOOKS_MAX = 100_000
 
+# What has no position yet is in no history.
+WAITING = """
+SELECT EXISTS (
+    SELECT FROM crm.pending JOIN crm.event USING (seq)
+    WHERE tenant = %s AND subject = ANY(%s::uuid[])
+      AND convert_from(envelope, 'UTF8')::jsonb -> 'sealed' <> '{}')
+"""
+
 
 def write_bundle(
     runtime: Runtime, tenant: str, subjects: Sequence[str], directory: Path, who: str
 ) -> int:
-    """Write the bundle; gives the number of events. The looks of others are told without names."""
+    """Write the bundle; gives the number of events. The looks of others are told without names.
+
+    Raises `Rejected` rather than leave something out.
+    """
+    wait_for_all(runtime, tenant, subjects)
     reader, access = Reader(runtime), runtime.keyring.access
     looks = access.looks(tenant, list(subjects), LOOKS_MAX)
     purpose = "access request of the customer"
@@ -73,6 +87,20 @@ def write_bundle(
     for case in requests_of(runtime, tenant, subjects, "portability"):
         resolve(runtime, asked_by, case)
     return len(events)
+
+
+def wait_for_all(runtime: Runtime, tenant: str, subjects: Sequence[str]) -> None:
+    """Wait until all personal data is in the log. Raises `Rejected`."""
+    deadline = time.monotonic() + runtime.settings.read_wait_seconds
+    with runtime.pool.connection() as conn:
+        while conn.execute(WAITING, [tenant, list(subjects)]).fetchone() == (True,):
+            if time.monotonic() > deadline:
+                raise Rejected(
+                    "access.incomplete",
+                    "Events of this customer have no position yet and would be missing:"
+                    " let `crm up` or `crm sequencer` run, and ask again.",
+                )
+            time.sleep(0.02)
 
 
 def limits(runtime: Runtime, tenant: str, subjects: Sequence[str]) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """What a person gets who asks: complete by the schemas, and readable by machines and people."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from commands.ports import Batch, Who
 from domain.catalogue import EVENTS
 from domain.events import RETIRED, Recorded
 from domain.personal import Redacted
+from domain.rejected import Rejected
 from infra import rights
 from infra.access_bundle import write_bundle
 from infra.envelope import decode_opened
@@ -99,3 +101,15 @@ def test_it_tells_what_was_agreed_kept_and_restricted_and_may_be_had_all_the_sam
     assert (said["purpose"], said["text_version"]) == ("news", "text 7")
     assert "text 7" in files["index.html"]
     assert json.loads(files["customer.json"])["profile"]  # it is theirs, restricted or not
+
+
+def test_nobody_is_given_a_part_of_it_while_the_log_is_behind(runtime, ann, tmp_path, catch_up):
+    impatient = replace(
+        runtime, settings=runtime.settings.model_copy(update={"read_wait_seconds": 0.0})
+    )
+    runtime.store.append(Batch("acme", [marked(PERSONAL[0], ann)._replace(stream=uuid7())]))
+    with pytest.raises(Rejected) as no:
+        write_bundle(impatient, "acme", [ann], tmp_path / "part", "cli:officer")
+    assert (no.value.code, (tmp_path / "part").exists()) == ("access.incomplete", False)
+    catch_up()
+    assert write_bundle(impatient, "acme", [ann], tmp_path / "all", "cli:officer") > len(PERSONAL)
