@@ -159,26 +159,29 @@ def test_a_batch_that_meets_a_deadlock_is_decided_again(runtime: Runtime) -> Non
     ):
         occupy(conn, other)
         asking = thread.submit(ask, runtime, *changes)
-        wait_until(lambda: count(runtime, WAITING) == 1)
-        occupy(conn, one)
+        occupy(conn, one, after=ONCE_AWAITED)
     assert [verdict.status for verdict in asking.result()] == ["accepted", "accepted"]
     wait_until(lambda: count(runtime, DEADLOCKS) == 1)  # the server tells it a little later
 
 
-WAITING = """
-SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND wait_event_type = 'Lock'
+# By the server itself: who waits first looks for a deadlock a second later, once, and must find it.
+ONCE_AWAITED = """
+DO $$ BEGIN
+    WHILE NOT EXISTS (
+        SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))
+    ) LOOP PERFORM pg_sleep(0.01); END LOOP;
+END $$;
 """
 DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
 
 
-def occupy(conn: Conn, customer: str) -> None:
-    """Take the next version of a customer."""
+def occupy(conn: Conn, customer: str, after: str = "") -> None:
+    """Take the next version of a customer, after another statement."""
     query = """
         INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
         VALUES (%s, %s, 3, 'test.v1', %s, '')
     """
-    conn.execute(query, [ME.tenant, customer, customer])
+    psycopg.ClientCursor(conn).execute(after + query, [ME.tenant, customer, customer])
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
