@@ -31,7 +31,7 @@ SERVED = f"SELECT sum(purchases) FROM read.{NAME}"
 def main() -> None:
     """Write at each pace, by turns without a rebuild and during one; then let the new one serve."""
     with fresh_runtime() as runtime:
-        fill(runtime, min(EVENTS, 200_000))
+        fill(runtime, EVENTS)
         with live(runtime):
             catch_up(runtime)
             for pace, rate in PACES.items():

@@ -22,7 +22,7 @@ from infra.database import url_of
 from infra.read_models import ServingTables, find, versions
 from projections.catalogue import BY_NAME
 from projections.projection import Column
-from tests.consumers.test_rebuild import Watch, dump
+from tests.consumers.rebuilding import Watch, dump
 from tests.worlds import caught_up, grown
 
 OLD = BY_NAME["churn_alerts"]

@@ -5,7 +5,7 @@ from consumers.building import Means
 from consumers.service import running
 from infra.database import url_of
 from infra.runtime import Runtime
-from tests.consumers.test_rebuild import Watch
+from tests.consumers.rebuilding import Watch
 from tests.kafka.support import digest, eventually, folded_from_the_store, level, traffic
 from tests.kafka.test_announce import copied, rows
 
