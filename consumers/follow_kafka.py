@@ -25,12 +25,13 @@ def follow_kafka(events: KafkaLog, table: Table, stop: threading.Event) -> None:
 
     def step() -> bool:
         began = time.monotonic()
-        not_taken = polled = events.poll(POLL_SECONDS)
-        doubts.waited += time.monotonic() - began
+        not_taken = events.gather(POLL_SECONDS)
+        doubts.waited += min(POLL_SECONDS, time.monotonic() - began)  # beyond, it was at work
         try:
-            for partition, records in polled.items():
+            for partition in list(not_taken):
+                records = not_taken[partition]
                 doubts.note(partition, records, take(table, partition, records))
-                not_taken = {n: r for n, r in not_taken.items() if n != partition}
+                del not_taken[partition]
         except Moved as moved:
             log.warning("follower.moved", projection=table.name, reason=str(moved))
         finally:

@@ -5,6 +5,7 @@ next if the read model has everything up to the one before it.
 """
 
 import re
+import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -17,7 +18,16 @@ from kafka.structs import OffsetAndMetadata
 from infra.batches import Raw, read_quickly
 from infra.topics import BACK_SOON, REACH_SECONDS
 
-POLL_RECORDS = 20_000
+POLL_RECORDS = 10_000
+
+MUCH = 2_000
+"""Whoever is so many records behind waits for more of them before any is applied."""
+
+GATHERED_RECORDS = 40_000
+GATHERED_BYTES = 100_000_000
+GATHER_SECONDS = 5.0
+"""With so many records of a partition, or bytes of all, or after so long, no more are gathered."""
+
 SESSION_SECONDS = 6.0
 """How long a member of a group may be silent until its partitions go to others."""
 
@@ -82,6 +92,10 @@ class Polled(NamedTuple):
     first: int
     last: int
 
+    def and_then(self, more: "Polled") -> "Polled":
+        """Put what came later behind it."""
+        return Polled([*self.links, *more.links], self.first, more.last)
+
 
 class KafkaLog:
     """One member of a group that shares the partitions of the log."""
@@ -100,6 +114,7 @@ class KafkaLog:
             session_timeout_ms=int(SESSION_SECONDS * 1000),
             heartbeat_interval_ms=int(SESSION_SECONDS * 250),
             max_partition_fetch_bytes=8_388_608,
+            fetch_max_bytes=16_777_216,
         )
         read_quickly(self._consumer)
         self._consumer.subscribe([topic])
@@ -111,6 +126,37 @@ class KafkaLog:
             tp.partition: Polled(list(map(link_of, found)), found[0].offset, found[-1].offset)
             for tp, found in polled.items()
         }
+
+    def gather(self, wait_seconds: float) -> dict[int, Polled]:
+        """Give what has come, by partition; whoever is far behind gets much of it at once.
+
+        A row that many records change is then written but once.
+        """
+        gathered = polled = self.poll(wait_seconds)
+        size, until = size_of(polled), time.monotonic() + GATHER_SECONDS
+        while size < GATHERED_BYTES and time.monotonic() < until and self._wants_more(gathered):
+            try:
+                polled = self.poll(wait_seconds)
+            except KafkaError:  # nothing gathered is lost for it; the next poll tells
+                break
+            if not polled:
+                break
+            size += size_of(polled)
+            for partition, more in polled.items():
+                known = gathered.get(partition)
+                gathered[partition] = known.and_then(more) if known else more
+        return gathered
+
+    def _wants_more(self, gathered: dict[int, Polled]) -> bool:
+        """Tell whether many records wait at the broker, and no partition has its fill of them."""
+        waiting = 0
+        for partition, its in gathered.items():
+            if len(its.links) >= GATHERED_RECORDS:
+                return False
+            tp = TopicPartition(self.topic, partition)
+            if tp in self._consumer.assignment():
+                waiting += (self._consumer.highwater(tp) or 0) - its.last - 1
+        return waiting >= MUCH
 
     def hint(self, partition: int, offset: int) -> None:
         """Tell the group which record of a partition was read last.
@@ -138,6 +184,11 @@ class KafkaLog:
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close(autocommit=False)
+
+
+def size_of(polled: dict[int, Polled]) -> int:
+    """Give how many bytes the events of some records have."""
+    return sum(len(link.value) for its in polled.values() for link in its.links)
 
 
 def consumer_of(topic: str, **settings: Any) -> KafkaConsumer:  # noqa: ANN401 - as the client's

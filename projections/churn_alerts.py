@@ -26,7 +26,6 @@ churn_alerts = Projection(
         "purchases": Column("bigint", 0),
         "last_score": Column("jsonb"),
     },
-    indexes=("tenant, last_contact_at",),
     profiles=True,
     ignores=names("customer.", "lead.", "case.", *RETENTION, *AGREED) - HANDLED,
 )

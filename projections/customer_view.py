@@ -62,7 +62,7 @@ customer_view = Projection(
         "last_purchase_at": Column("timestamptz"),
         "satisfaction": Column("jsonb", {}),
     },
-    indexes=("tenant, merged_into", "tenant, stage", "tenant, last_contact_at"),
+    indexes=("tenant, merged_into", "tenant, stage"),
     ignores=names("lead.", "case.", *RETENTION, *AGREED) - {DataExpired.name},
 )
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 import pytest
+from kafka.errors import KafkaError
 from structlog.testing import capture_logs
 
 from consumers import relay
@@ -13,12 +14,12 @@ from consumers.follow import apply
 from consumers.follow_kafka import follow_kafka
 from consumers.service import running
 from infra.ids import uuid7
-from infra.log_kafka import KafkaLog
+from infra.log_kafka import KafkaLog, Polled
 from infra.published import Publication
 from infra.runtime import Runtime
 from infra.tables import Table
 from infra.topics import TopicNames
-from tests.kafka.support import eventually, level, traffic
+from tests.kafka.support import eventually, level, pending, traffic
 
 SLOW = "churn_alerts"
 
@@ -113,21 +114,50 @@ def test_the_relay_takes_no_more_than_a_few_pages_ahead(
     assert max(held) < relay.PAGES_IN_FLIGHT * relay.PAGE
 
 
-def test_a_follower_is_given_a_bounded_part_at_once(
+class Failing(KafkaLog):
+    """Its client fails whenever it is asked for more."""
+
+    asked = 0
+
+    def gather(self, wait_seconds: float) -> dict[int, Polled]:
+        self.asked = 0
+        return super().gather(wait_seconds)
+
+    def poll(self, wait_seconds: float) -> dict[int, Polled]:
+        self.asked += 1
+        if self.asked > 1:
+            raise KafkaError
+        return super().poll(wait_seconds)
+
+
+def test_a_follower_is_given_a_bounded_part_at_once_and_much_if_it_is_far_behind(
     kafka: Runtime, bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.log_kafka.POLL_RECORDS", 30)
-    traffic(kafka, 200)
+    for limit, records in {"POLL_RECORDS": 30, "MUCH": 20, "GATHERED_RECORDS": 45}.items():
+        monkeypatch.setattr(f"infra.log_kafka.{limit}", records)
+    traffic(kafka, 300)
     with running(kafka, roles=["sequencer", "relay"]):
-        assert eventually(lambda: level(kafka) or kafka.tables[SLOW].reached() == 0)
-        log = KafkaLog(bootstrap, uuid7(), None, TopicNames(kafka.settings.kafka_prefix).events)
-        given: list[int] = []
-
-        def everything() -> bool:
-            polled = log.poll(0.2)
-            given.append(sum(len(records.links) for records in polled.values()))
-            return sum(given) >= kafka.events.head() > 0
-
-        assert eventually(everything)
+        assert eventually(lambda: kafka.events.head() > 300 and not pending(kafka))
+    topic = TopicNames(kafka.settings.kafka_prefix).events
+    head, largest = kafka.events.head(), {}
+    for kind in (KafkaLog, Failing):
+        log = kind(bootstrap, uuid7(), None, topic)
+        parts = list(everything(log, head))
         log.close()
-    assert max(given) <= 30
+        largest[kind] = max(sum(map(len, part.values())) for part in parts)
+        assert all(len(positions) < 45 + 30 for part in parts for positions in part.values())
+        for partition in {n for part in parts for n in part}:
+            found = [position for part in parts for position in part.get(partition, ())]
+            assert found == sorted(set(found))
+    assert largest[Failing] <= 30 < largest[KafkaLog]
+
+
+def everything(log: KafkaLog, head: int) -> Iterator[dict[int, list[int]]]:
+    """Give the positions that come at once, by partition, until all have come."""
+    left, give_up = head, time.monotonic() + 60
+    while left > 0 and time.monotonic() < give_up:
+        gathered = log.gather(0.2)
+        part = {n: [link.position for link in its.links] for n, its in gathered.items()}
+        left -= sum(map(len, part.values()))
+        yield part
+    assert left == 0
