@@ -13,7 +13,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 HELPERS := library measure real_data real_figures cdnow ranking repeat_curves churn_report
 HELPERS += sla_helpdesk sla_peers
-HELPERS += brokers peers busy rebuild_events rebuild_cases rebuild_growth rebuild_lag
+HELPERS += brokers peers busy rebuild_events rebuild_cases rebuild_growth rebuild_lag rebuild_workers
 BENCHES := $(filter-out $(HELPERS),$(basename $(notdir $(wildcard bench/*.py))))
 
 # Compiled modules are kept whatever the environment says: without them every start is slow.

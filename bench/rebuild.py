@@ -1,7 +1,7 @@
 """Rebuilding read models: by the length of the log, against controls, and what goes on meanwhile.
 
-`CRM_BENCH_EVENTS` says up to how many events. Without an option all but `--lag` is measured, on the
-same events.
+`CRM_BENCH_EVENTS` says up to how many events. Without an option all but `--lag` and `--workers` is
+measured, on the same events.
 """
 
 import argparse
@@ -12,6 +12,7 @@ MODULES = {
     "all": ("rebuild_cases", "by the length of the log, then against everything"),
     "growth": ("rebuild_growth", "only by the length of the log"),
     "lag": ("rebuild_lag", "live lag and writes during a rebuild"),
+    "workers": ("rebuild_workers", "where the clock goes with two workers"),
 }
 
 

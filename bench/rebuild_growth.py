@@ -88,6 +88,7 @@ def spent_with(runtime: Runtime, size: int, memory: int) -> Busy:
     line(
         f"{NAME}, {size:,} events, one worker", memory_mb=memory / 1e6, peak_mb=most,
         events_per_second=size / spent.wall, processor_us_an_event=spent.both / size * 1e6,
+        worker_us=spent.ours / size * 1e6, server_us=spent.server / size * 1e6,
         load=os.getloadavg()[0],
     )  # fmt: skip
     return spent

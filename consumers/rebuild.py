@@ -15,15 +15,17 @@ from consumers.follow import Folded, fold, fold_keyed, key_of
 from domain.events import Event, Recorded
 from infra.builds import Build, Fits, Slice
 from infra.envelope import decode
-from infra.log import EmbeddedLog, Found
+from infra.log import BUCKETS, EmbeddedLog, Found
 from infra.tables import Key, Parking
 from projections.projection import Row
 
 PAGE = 8_000
-"""How many positions are read at a time."""
+"""How many positions are read at a time, and as many times more as a slice is narrower than all
+customers: what a page costs by itself would otherwise be paid for a handful of events."""
 
 SAVE_SECONDS = 30.0
-"""How long a worker folds before it makes its rows safe; and at most a tenth of its time."""
+SAVE_SHARE = 20
+"""How long a worker folds before it makes its rows safe, and at most a twentieth of its time."""
 
 PYTHON_FACTOR = 5
 """How much more room a row takes than as JSON: 2 to 4 measured, and what is lost between rows."""
@@ -63,7 +65,8 @@ class Work:
 
     def fold_page(self) -> None:
         """Take the next part of the log into account."""
-        upto = min(self.at + PAGE, self._build.target)
+        width = self._slice.high - self._slice.low + 1
+        upto = min(self.at + PAGE * BUCKETS // width, self._build.target)
         page = self._read(self.at, upto)
         self._take(fold_keyed(self._projection, self._rows, self._keyed(page), self._parked))
         self.at = upto
@@ -103,7 +106,7 @@ class Work:
 
     def _is_time_to_save(self) -> bool:
         waited = time.monotonic() - self._saved_at
-        return waited >= max(SAVE_SECONDS, 10 * self._saving_took)
+        return waited >= max(SAVE_SECONDS, SAVE_SHARE * self._saving_took)
 
     def _save(self) -> None:
         began = time.monotonic()
