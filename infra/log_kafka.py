@@ -5,6 +5,7 @@ next if the read model has everything up to the one before it.
 """
 
 import re
+import threading
 import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -27,6 +28,9 @@ GATHERED_RECORDS = 40_000
 GATHERED_BYTES = 100_000_000
 GATHER_SECONDS = 5.0
 """With so many records of a partition, or bytes of all, or after so long, no more are gathered."""
+
+GATHERING = threading.Lock()
+"""Of all followers in a process one gathers at a time: they share its memory."""
 
 SESSION_SECONDS = 6.0
 """How long a member of a group may be silent until its partitions go to others."""
@@ -102,6 +106,7 @@ class KafkaLog:
 
     def __init__(self, bootstrap: str, group: str, member: str | None, topic: str) -> None:
         self.topic = topic
+        self._gathers = False
         self._consumer = consumer_of(
             topic,
             bootstrap_servers=bootstrap,
@@ -132,20 +137,29 @@ class KafkaLog:
 
         A row that many records change is then written but once.
         """
+        self._let_others_gather()  # what was gathered before has been applied
         gathered = polled = self.poll(wait_seconds)
-        size, until = size_of(polled), time.monotonic() + GATHER_SECONDS
-        while size < GATHERED_BYTES and time.monotonic() < until and self._wants_more(gathered):
+        if not self._wants_more(gathered) or not GATHERING.acquire(blocking=False):
+            return gathered
+        self._gathers = True
+        size, until = size_of(gathered), time.monotonic() + GATHER_SECONDS
+        while polled and size < GATHERED_BYTES and time.monotonic() < until:
             try:
                 polled = self.poll(wait_seconds)
             except KafkaError:  # nothing gathered is lost for it; the next poll tells
-                break
-            if not polled:
                 break
             size += size_of(polled)
             for partition, more in polled.items():
                 known = gathered.get(partition)
                 gathered[partition] = known.and_then(more) if known else more
+            if not self._wants_more(gathered):
+                break
         return gathered
+
+    def _let_others_gather(self) -> None:
+        if self._gathers:
+            self._gathers = False
+            GATHERING.release()
 
     def _wants_more(self, gathered: dict[int, Polled]) -> bool:
         """Tell whether many records wait at the broker, and no partition has its fill of them."""
@@ -183,6 +197,7 @@ class KafkaLog:
 
     def close(self) -> None:
         """Leave the group."""
+        self._let_others_gather()
         self._consumer.close(autocommit=False)
 
 
