@@ -1,7 +1,7 @@
 """A version of a read model being built in PostgreSQL: its slices, and rows written in bulk.
 
 A slice is the customers of a range of buckets, and can be divided down to one. Its rows are folded
-in memory by one worker; every half a minute they are saved, so a kill loses no more than that, and
+in memory by one worker; each half minute they are saved, seldomer if saving takes long, and
 when they are finished they go into the version's table. Whoever works on a version holds its token;
 each change checks it in its own transaction, so a worker that was believed dead changes nothing
 any more.
