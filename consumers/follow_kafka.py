@@ -9,6 +9,7 @@ from consumers.follow import apply
 from consumers.loop import run
 from infra.log import Page
 from infra.log_kafka import Chain, KafkaLog, Polled, continue_chain
+from infra.log_search import offset_after
 from infra.published import last_positions
 from infra.tables import Moved, Table
 
@@ -62,14 +63,13 @@ class Doubts:
 
     Something is missing when records are ahead of the chain, or when nothing comes although more
     was published. Group offsets may have been moved, the topic recreated, a relay interrupted.
-    First it is read again from the last record that was in order; if that does not help, from its
-    beginning.
+    First it is read again from where the chain goes on, which is searched; if that does not help,
+    from its beginning.
     """
 
     def __init__(self, events: KafkaLog, table: Table) -> None:
         self._events, self._table = events, table
         self._quiet_since: dict[int, float] = {}
-        self._in_order: dict[int, int] = {}
         self._rewound: dict[int, tuple[int, float]] = {}
         self.waited = self._looked = 0.0
 
@@ -79,7 +79,6 @@ class Doubts:
         if chain.ahead:
             self._rewind(partition, chain.upto, "a part of the log is missing before a record")
         else:
-            self._in_order[partition] = records.last
             self._events.hint(partition, records.last)
 
     def look(self) -> None:
@@ -99,7 +98,7 @@ class Doubts:
     def _partitions(self) -> set[int]:
         """Give the partitions that are ours; what was known of others is old when they return."""
         ours = self._events.partitions()
-        for known in (self._quiet_since, self._in_order, self._rewound):
+        for known in (self._quiet_since, self._rewound):
             for partition in known.keys() - ours:
                 del known[partition]
         return ours
@@ -108,8 +107,11 @@ class Doubts:
         rewound_at, when = self._rewound.get(partition, (-1, 0.0))
         if rewound_at == at and self.waited - when < DOUBT_SECONDS:
             return
-        told = log.error if rewound_at == at else log.warning
+        again = rewound_at == at
+        told = log.error if again else log.warning
         told("follower.rewound", projection=self._table.name, partition=partition, position=at,
              reason=reason)  # fmt: skip
+        events = self._events
+        found = None if again else offset_after(events.bootstrap, events.topic, partition, at)
+        events.rewind(partition, found)
         self._rewound[partition] = (at, self.waited)
-        self._events.rewind(partition, self._in_order.pop(partition, None))
