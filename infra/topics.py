@@ -72,7 +72,9 @@ def wanted(
 ) -> list[TopicSettings]:
     """Give the topics that the system needs."""
     durable = {"min.insync.replicas": str(max(1, replicas - 1))}
-    inbound = {**durable, "retention.ms": str(INBOUND_DAYS * DAY), "segment.ms": str(DAY)}
+    # What is deleted when goes by the broker's clock, whatever time a producer claims.
+    inbound = {**durable, "retention.ms": str(INBOUND_DAYS * DAY), "segment.ms": str(DAY),
+               "message.timestamp.type": "LogAppendTime"}  # fmt: skip
     log = {**FOREVER, **durable, "max.message.bytes": "12000000"}
     return [
         TopicSettings(names.events, partitions, log),
