@@ -33,8 +33,9 @@ class Search:
     def offset_after(self, position: int) -> int | None:
         """Give the offset of the record that continues the chain; None if halving finds none."""
         self._give_up = time.monotonic() + SEARCH_SECONDS
-        first = self._consumer.beginning_offsets([self._part])[self._part]
-        end = beyond = self._consumer.end_offsets([self._part])[self._part]
+        first: int = self._consumer.beginning_offsets([self._part])[self._part]
+        end: int = self._consumer.end_offsets([self._part])[self._part]
+        beyond = end
         while first < beyond:
             middle = (first + beyond) // 2
             if self._look(middle).position > position:
