@@ -124,8 +124,9 @@ class Topics:
         """Create what is missing and mend what can be mended; raises `WrongTopic` before that."""
         changes = [self._needed(topic) for topic in topics]
         if not dry_run:
-            for topic, change in zip(topics, changes, strict=True):
-                self._do(topic, change, replicas)
+            planned = [*zip(topics, changes, strict=True)]
+            self._create([topic for topic, to_do in planned if to_do.action == "create"], replicas)
+            self._configure([topic for topic, to_do in planned if to_do.action == "configure"])
         return changes
 
     def _needed(self, topic: TopicSettings) -> TopicChange:
@@ -146,13 +147,17 @@ class Topics:
         told = ", ".join(f"{key} {old} → {topic.config[key]}" for key, old in differing.items())
         return TopicChange(topic.name, "configure", told)
 
-    def _do(self, topic: TopicSettings, change: TopicChange, replicas: int) -> None:
-        if change.action == "create":
-            new = NewTopic(topic.name, topic.partitions, replicas, topic_configs=topic.config)
-            self._admin.create_topics([new])
-            self._admin.wait_for_topics([topic.name])
-        elif change.action == "configure":
-            self._admin.alter_configs([ConfigResource("topic", topic.name, topic.config)])
+    def _create(self, topics: list[TopicSettings], replicas: int) -> None:
+        if topics:
+            self._admin.create_topics(
+                [NewTopic(t.name, t.partitions, replicas, topic_configs=t.config) for t in topics]
+            )
+            self._admin.wait_for_topics([topic.name for topic in topics])
+
+    def _configure(self, topics: list[TopicSettings]) -> None:
+        if topics:
+            resources = [ConfigResource("topic", each.name, each.config) for each in topics]
+            self._admin.alter_configs(resources)
 
     def _config(self, name: str) -> dict[str, str]:
         resource = ConfigResource("topic", name)
