@@ -1,6 +1,5 @@
 """Faults at random moments, from a seed: which process, what happens to it, when, how long."""
 
-import os
 import time
 from collections.abc import Iterator
 from itertools import product
@@ -9,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from tests.faults.checks import Checks
 from tests.faults.load import Load
-from tests.faults.world import World
+from tests.faults.world import World, overload
 
 Kind = Literal["kill", "freeze", "leave", "cut"]
 TARGETS = ("broker", "relay", "follower", "sequencer", "postgres")
@@ -110,14 +109,6 @@ def play(world: World, load: Load, checks: Checks, number: int, faults: list[Fau
         number, faults, checks.head - head, checks.seen.repeated - repeated, round(took, 2),
         behind, round(overload(), 1), violations,
     )  # fmt: skip
-
-
-def overload() -> float:
-    """Tell how many times more there is to do on this machine than it can, 1 at least.
-
-    Who shares a machine with others gets that much less of it, and recovers that much later.
-    """
-    return max(1.0, os.getloadavg()[0] / (2 * (os.cpu_count() or 1)))
 
 
 def let_happen(world: World, faults: list[Fault]) -> None:
