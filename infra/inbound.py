@@ -13,7 +13,7 @@ from domain.rejected import Rejected
 from infra.inbound_clearing import Clearing
 from infra.log_kafka import SESSION_SECONDS
 from infra.refused import message_of, printable
-from infra.topics import BACK_SOON, TopicNames
+from infra.topics import BACK_SOON, PATIENT, TopicNames
 
 POLL_RECORDS = 500
 STRUCTURED = "application/cloudevents+json"
@@ -44,7 +44,7 @@ class Inbound:
         self._consumer.partitions_for_topic(self.topic)  # as in `KafkaLog`
         self._consumer.subscribe([self.topic])
         self._producer = KafkaProducer(
-            **BACK_SOON, bootstrap_servers=bootstrap, acks="all", linger_ms=5
+            **PATIENT, bootstrap_servers=bootstrap, acks="all", linger_ms=5
         )
         self.clearing = Clearing(bootstrap, self._consumer, hours)
 

@@ -17,6 +17,13 @@ REACH_SECONDS = 10.0
 BACK_SOON = {"reconnect_backoff_max_ms": 1_000}
 """What every client is told: a broker that was away is found within a second, not half a minute."""
 
+PATIENT = {**BACK_SOON, "delivery_timeout_ms": 2**31 - 1}
+"""What every producer is told: a record waits for its broker as long as that takes.
+
+By default the client gives up after two minutes, and sends nothing ever again: it drops the number
+under which it is known to the broker, and asks for another one only when it has just begun.
+"""
+
 DAY = 86_400_000
 COMPACTED = {"cleanup.policy": "compact", "delete.retention.ms": "604800000"}
 FOREVER = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}

@@ -68,13 +68,15 @@ def test_faults_at_many_random_moments_lose_and_double_nothing(
 
 @pytest.mark.faults
 @pytest.mark.parametrize(
-    ("name", "brokers"),
-    [("outage", "1"), ("rebalance", "1"), ("wire", "1"), ("stop", "1"), ("leader", "3")],
-)
-def test_a_minute_of_one_fault_loses_and_doubles_nothing(
-    our_own_broker: None, name: str, brokers: str
+    ("name", "brokers", "seconds"),
+    [("outage", "1", "60"), ("outage", "1", "150"), ("rebalance", "1", "60"), ("wire", "1", "60"),
+     ("stop", "1", "60"), ("leader", "3", "60")],
+)  # fmt: skip
+def test_a_minute_of_one_fault_and_more_loses_and_doubles_nothing(
+    our_own_broker: None, name: str, brokers: str, seconds: str
 ) -> None:
-    long = ("--rounds", "0", "--also", name, "--seconds", "60", "--brokers", brokers)
+    """Producers give up after two minutes, if they are not told otherwise."""
+    long = ("--rounds", "0", "--also", name, "--seconds", seconds, "--brokers", brokers)
     assert faults(*long).status == 0
 
 
