@@ -9,6 +9,7 @@ from consumers.follow import apply
 from consumers.loop import run
 from infra.log import Page
 from infra.log_kafka import Chain, KafkaLog, Polled, continue_chain
+from infra.log_search import offset_after
 from infra.published import last_positions
 from infra.tables import Moved, Table
 
@@ -63,14 +64,14 @@ class Doubts:
 
     Something is missing when records are ahead of the chain, or when nothing comes although more
     was published. Group offsets may have been moved, the topic recreated, a relay interrupted.
-    First it is read again from the last record that was in order; if that does not help, from its
-    beginning.
+    First it is read again from the last record that was in order; if that is not where the chain
+    stands, or does not help, from where the topic goes on; if that is nowhere, from its beginning.
     """
 
     def __init__(self, events: KafkaLog, table: Table) -> None:
         self._events, self._table = events, table
         self._quiet_since: dict[int, float] = {}
-        self._in_order: dict[int, int] = {}
+        self._in_order: dict[int, tuple[int, int]] = {}
         self._rewound: dict[int, tuple[int, float]] = {}
         self.waited = self._looked = 0.0
 
@@ -80,7 +81,7 @@ class Doubts:
         if chain.ahead:
             self._rewind(partition, chain.upto, "a part of the log is missing before a record")
         else:
-            self._in_order[partition] = records.last
+            self._in_order[partition] = chain.upto, records.last
             self._events.hint(partition, records.last)
 
     def look(self) -> None:
@@ -107,10 +108,19 @@ class Doubts:
 
     def _rewind(self, partition: int, at: int, reason: str) -> None:
         rewound_at, when = self._rewound.get(partition, (-1, 0.0))
-        if rewound_at == at and self.waited - when < DOUBT_SECONDS:
+        again = rewound_at == at
+        if again and self.waited - when < DOUBT_SECONDS:
             return
-        told = log.error if rewound_at == at else log.warning
+        offset = self._going_on(partition, at, again)
+        told = log.error if again and offset is None else log.warning
         told("follower.rewound", projection=self._table.name, partition=partition, position=at,
              reason=reason)  # fmt: skip
         self._rewound[partition] = (at, self.waited)
-        self._events.rewind(partition, self._in_order.pop(partition, None))
+        self._events.rewind(partition, offset)
+
+    def _going_on(self, partition: int, at: int, again: bool) -> int | None:
+        """Tell from which offset on it is to be read; None is the beginning."""
+        upto, offset = self._in_order.get(partition, (-1, 0))
+        if upto == at and not again:
+            return offset
+        return offset_after(self._events.bootstrap, self._events.topic, partition, at)

@@ -32,6 +32,7 @@ def take_in(inbound: Inbound, runtime: Runtime, stop: threading.Event) -> None:
             for partition, arrived in polled.items():
                 inbound.again(partition, arrived[0].record.offset)
             raise
+        inbound.clearing.look()
         return True
 
     run("inbound", step, stop)

@@ -108,5 +108,5 @@ def kafka_loops(
                 target=announce, args=(announcement, stop), name=announcement.topic
             )
     if "inbound" in roles:
-        inbound = Inbound(bootstrap, names)
+        inbound = Inbound(bootstrap, names, runtime.settings.inbound_hours)
         yield threading.Thread(target=take_in, args=(inbound, runtime, stop), name="inbound")

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from infra.lease import Lease
 from infra.read_models import ServingTables
 from infra.tables import Table
-from infra.topics import BACK_SOON, TopicNames
+from infra.topics import PATIENT, TopicNames
 from projections.catalogue import INNER
 
 # Rows change again and again; whichever state is announced is one that was true at its position.
@@ -97,7 +97,7 @@ class Announcement:
                 "INSERT INTO crm.announced (topic) VALUES (%s) ON CONFLICT DO NOTHING", [self.topic]
             )
         self._producer = KafkaProducer(
-            **BACK_SOON,
+            **PATIENT,
             bootstrap_servers=bootstrap,
             acks="all",
             linger_ms=5,

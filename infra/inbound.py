@@ -10,8 +10,10 @@ from kafka.structs import OffsetAndMetadata
 from commands.ingest import Message
 from commands.ports import Verdict
 from domain.rejected import Rejected
+from infra.inbound_clearing import Clearing
+from infra.log_kafka import SESSION_SECONDS
 from infra.refused import message_of, printable
-from infra.topics import BACK_SOON, TopicNames
+from infra.topics import BACK_SOON, PATIENT, TopicNames
 
 POLL_RECORDS = 500
 STRUCTURED = "application/cloudevents+json"
@@ -27,7 +29,7 @@ class Arrived(NamedTuple):
 class Inbound:
     """One member of the group that takes messages in."""
 
-    def __init__(self, bootstrap: str, names: TopicNames) -> None:
+    def __init__(self, bootstrap: str, names: TopicNames, hours: float) -> None:
         self.topic, self._refused = names.inbound, names.refused
         self._consumer = KafkaConsumer(
             **BACK_SOON,
@@ -36,12 +38,15 @@ class Inbound:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_poll_records=POLL_RECORDS,
+            session_timeout_ms=int(SESSION_SECONDS * 1000),
+            heartbeat_interval_ms=int(SESSION_SECONDS * 250),
         )
         self._consumer.partitions_for_topic(self.topic)  # as in `KafkaLog`
         self._consumer.subscribe([self.topic])
         self._producer = KafkaProducer(
-            **BACK_SOON, bootstrap_servers=bootstrap, acks="all", linger_ms=5
+            **PATIENT, bootstrap_servers=bootstrap, acks="all", linger_ms=5
         )
+        self.clearing = Clearing(bootstrap, self._consumer, hours)
 
     def poll(self, wait_seconds: float) -> dict[int, list[Arrived]]:
         """Give what has come, by partition."""
@@ -83,6 +88,7 @@ class Inbound:
         """Leave the group."""
         self._consumer.close(autocommit=False)
         self._producer.close(timeout=5)
+        self.clearing.close()
 
 
 def reason(arrived: Arrived, verdict: Verdict) -> list[tuple[str, bytes]]:

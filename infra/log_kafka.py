@@ -105,7 +105,7 @@ class KafkaLog:
     """One member of a group that shares the partitions of the log."""
 
     def __init__(self, bootstrap: str, group: str, member: str | None, topic: str) -> None:
-        self.topic = topic
+        self.bootstrap, self.topic = bootstrap, topic
         self._gathers = False
         self._consumer = consumer_of(
             topic,

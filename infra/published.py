@@ -19,7 +19,7 @@ from kafka.partitioner.default import murmur2
 from infra.database import Pool
 from infra.lease import Lease
 from infra.log import EmbeddedLog, ReadingAhead
-from infra.topics import BACK_SOON, Topics, WrongTopic
+from infra.topics import PATIENT, Topics, WrongTopic
 
 log = structlog.get_logger()
 
@@ -136,7 +136,7 @@ class Publication:
             log.warning("kafka.unsafe", topic=topic, replicas=replicas)
         self.partitions = partitions
         self._producer = KafkaProducer(
-            **BACK_SOON,
+            **PATIENT,
             bootstrap_servers=bootstrap,
             client_id=f"crm-relay-{holder}",
             acks="all",

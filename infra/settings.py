@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 INBOUND_DAYS = 7
@@ -60,6 +61,8 @@ class Settings(BaseSettings):
     """A name that this process keeps over restarts, so that a restart moves no partitions."""
     inbound_tenant: str = "default"
     """The tenant of the messages that channels produce to Kafka."""
+    inbound_hours: float = Field(default=24.0, ge=0.0)
+    """How long the inbound topic keeps messages that are taken in: they lie there in the clear."""
     host: str = "127.0.0.1"
     port: int = 8080
     metrics_port: int | None = None

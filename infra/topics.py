@@ -17,6 +17,13 @@ REACH_SECONDS = 10.0
 BACK_SOON = {"reconnect_backoff_max_ms": 1_000}
 """What every client is told: a broker that was away is found within a second, not half a minute."""
 
+PATIENT = {**BACK_SOON, "delivery_timeout_ms": 2**31 - 1}
+"""What every producer is told: a record waits for its broker as long as that takes.
+
+By default the client gives up after two minutes, and sends nothing ever again: it drops the number
+under which it is known to the broker, and asks for another one only when it has just begun.
+"""
+
 DAY = 86_400_000
 COMPACTED = {"cleanup.policy": "compact", "delete.retention.ms": "604800000"}
 FOREVER = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
@@ -72,7 +79,9 @@ def wanted(
 ) -> list[TopicSettings]:
     """Give the topics that the system needs."""
     durable = {"min.insync.replicas": str(max(1, replicas - 1))}
-    inbound = {**durable, "retention.ms": str(INBOUND_DAYS * DAY), "segment.ms": str(DAY)}
+    # What is deleted when goes by the broker's clock, whatever time a producer claims.
+    inbound = {**durable, "retention.ms": str(INBOUND_DAYS * DAY), "segment.ms": str(DAY),
+               "message.timestamp.type": "LogAppendTime"}  # fmt: skip
     log = {**FOREVER, **durable, "max.message.bytes": "12000000"}
     return [
         TopicSettings(names.events, partitions, log),
@@ -122,8 +131,9 @@ class Topics:
         """Create what is missing and mend what can be mended; raises `WrongTopic` before that."""
         changes = [self._needed(topic) for topic in topics]
         if not dry_run:
-            for topic, change in zip(topics, changes, strict=True):
-                self._do(topic, change, replicas)
+            planned = [*zip(topics, changes, strict=True)]
+            self._create([topic for topic, to_do in planned if to_do.action == "create"], replicas)
+            self._configure([topic for topic, to_do in planned if to_do.action == "configure"])
         return changes
 
     def _needed(self, topic: TopicSettings) -> TopicChange:
@@ -144,13 +154,17 @@ class Topics:
         told = ", ".join(f"{key} {old} → {topic.config[key]}" for key, old in differing.items())
         return TopicChange(topic.name, "configure", told)
 
-    def _do(self, topic: TopicSettings, change: TopicChange, replicas: int) -> None:
-        if change.action == "create":
-            new = NewTopic(topic.name, topic.partitions, replicas, topic_configs=topic.config)
-            self._admin.create_topics([new])
-            self._admin.wait_for_topics([topic.name])
-        elif change.action == "configure":
-            self._admin.alter_configs([ConfigResource("topic", topic.name, topic.config)])
+    def _create(self, topics: list[TopicSettings], replicas: int) -> None:
+        if topics:
+            self._admin.create_topics(
+                [NewTopic(t.name, t.partitions, replicas, topic_configs=t.config) for t in topics]
+            )
+            self._admin.wait_for_topics([topic.name for topic in topics])
+
+    def _configure(self, topics: list[TopicSettings]) -> None:
+        if topics:
+            resources = [ConfigResource("topic", each.name, each.config) for each in topics]
+            self._admin.alter_configs(resources)
 
     def _config(self, name: str) -> dict[str, str]:
         resource = ConfigResource("topic", name)

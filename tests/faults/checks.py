@@ -20,6 +20,7 @@ STORED = """
 SELECT position, envelope, stream, version FROM crm.log JOIN crm.event USING (seq)
 WHERE position > %s ORDER BY position
 """
+PUBLISHED = "SELECT coalesce(max(position), 0) FROM crm.published"
 COUNTED = """
 SELECT count(*) FROM (SELECT tenant, subject AS key, count(*) AS events FROM crm.event
                       GROUP BY 1, 2) AS stored
@@ -76,15 +77,17 @@ class Checks:
         for table in (*self.tables, *self._fresh):
             table.create()
 
-    def level(self) -> bool:
-        """Tell whether everything is numbered, published and followed."""
+    def behind(self) -> list[str]:
+        """Name what is not level: numbered, published, and each read model."""
         try:
             if self._one("SELECT count(*) FROM crm.pending"):
-                return False
+                return ["numbered"]
             head = self._one("SELECT coalesce(max(position), 0) FROM crm.log")
-            return all(table.reached() >= head for table in self.tables)
+            if self._one(PUBLISHED) < head:
+                return ["published"]
+            return [table.name for table in self.tables if table.reached() < head]
         except (psycopg.Error, OSError):
-            return False
+            return ["postgres"]
 
     def violations(self) -> list[str]:
         """Tell in sentences what is not as it must be."""

@@ -1,6 +1,5 @@
 """Faults at random moments, from a seed: which process, what happens to it, when, how long."""
 
-import os
 import time
 from collections.abc import Iterator
 from itertools import product
@@ -9,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from tests.faults.checks import Checks
 from tests.faults.load import Load
-from tests.faults.world import World
+from tests.faults.world import World, overload
 
 Kind = Literal["kill", "freeze", "leave", "cut"]
 TARGETS = ("broker", "relay", "follower", "sequencer", "postgres")
@@ -78,6 +77,8 @@ class Round(NamedTuple):
     events: int
     repeated: int
     recovery_seconds: float
+    behind: dict[str, float]
+    """Until when each of those was behind that were: where the recovery took its time."""
     overload: float
     violations: list[str]
 
@@ -95,9 +96,9 @@ def play(world: World, load: Load, checks: Checks, number: int, faults: list[Fau
     ended = time.monotonic()
     load.hold()
     try:
-        recovered = until_level(world, checks)
+        behind = until_level(world, checks)
         took = time.monotonic() - ended
-        violations = checks.violations() if recovered else ["It did not recover."]
+        violations = ["It did not recover."] if checks.behind() else checks.violations()
     finally:
         load.go_on()
     if took > RECOVERY_SECONDS * overload():
@@ -106,16 +107,8 @@ def play(world: World, load: Load, checks: Checks, number: int, faults: list[Fau
     violations += [f"A message was {status}." for status in load.unexpected]
     return Round(
         number, faults, checks.head - head, checks.seen.repeated - repeated, round(took, 2),
-        round(overload(), 1), violations,
+        behind, round(overload(), 1), violations,
     )  # fmt: skip
-
-
-def overload() -> float:
-    """Tell how many times more there is to do on this machine than it can, 1 at least.
-
-    Who shares a machine with others gets that much less of it, and recovers that much later.
-    """
-    return max(1.0, os.getloadavg()[0] / (2 * (os.cpu_count() or 1)))
 
 
 def let_happen(world: World, faults: list[Fault]) -> None:
@@ -144,20 +137,20 @@ def named(world: World, target: str) -> str:
     return world.leader() if target == "leader" else target
 
 
-def until_level(world: World, checks: Checks, seconds: float = GIVE_UP_SECONDS) -> bool:
-    """Wait until everything is level."""
-    give_up = time.monotonic() + seconds
-    while not checks.level():
-        if time.monotonic() > give_up:
-            return False
+def until_level(world: World, checks: Checks, seconds: float = GIVE_UP_SECONDS) -> dict[str, float]:
+    """Wait until everything is level; tells how long each was behind."""
+    began, behind = time.monotonic(), {}
+    while (late := checks.behind()) and (now := time.monotonic() - began) < seconds:
+        behind |= dict.fromkeys(late, round(now, 2))
         world.supervise()
         time.sleep(0.02)
-    return True
+    return behind
 
 
 def begin(world: World, load: Load, checks: Checks) -> None:
     """Let some events go all the way: everybody is at work then."""
     time.sleep(0.2)
     load.hold()
-    assert until_level(world, checks, 90), "It did not start."
+    until_level(world, checks, 90)
+    assert not checks.behind(), "It did not start."
     load.go_on()

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 CRM = (str(Path(sys.executable).with_name("crm")),)
 COUNTING = (sys.executable, "-m", "tests.faults.counted")
 PARTITIONS = 4
-START_SECONDS = 30
+LEAVE_SECONDS = 20
 
 
 class Role(NamedTuple):
@@ -145,7 +145,7 @@ class World:
         """Ask a role to end, and wait until it has put everything in order."""
         for process in self._children(target):
             process.terminate()
-            process.wait(20)
+            process.wait(LEAVE_SECONDS * overload())
 
     def cut(self, _: str) -> None:
         """Cut all connections to the brokers in the middle of what is being said."""
@@ -232,6 +232,14 @@ class World:
         postmaster = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
         listed = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text()
         return [postmaster, *map(int, listed.split())]
+
+
+def overload() -> float:
+    """Tell how many times more there is to do on this machine than it can, 1 at least.
+
+    Who shares a machine with others gets that much less of it, and recovers that much later.
+    """
+    return max(1.0, os.getloadavg()[0] / (2 * (os.cpu_count() or 1)))
 
 
 def node_of(target: str) -> int:
