@@ -57,6 +57,7 @@ def settings(**chosen: object) -> "Settings":
     """Read the settings, but those chosen here; a wrong one is told by its name."""
     from pydantic import ValidationError
 
+    from commands.words import said
     from infra.settings import Settings
 
     try:
@@ -64,7 +65,7 @@ def settings(**chosen: object) -> "Settings":
     except ValidationError as error:
         fault = error.errors(include_input=False)[0]
         name = "CRM_" + "_".join(map(str, fault["loc"])).upper()
-        raise Fault(USAGE, f"{name}: {fault['msg']}.") from None
+        raise Fault(USAGE, f"{name}: {said(fault)}.") from None
 
 
 def log_from(level: str) -> None:

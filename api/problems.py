@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from commands.ports import Busy
+from commands.words import said
 from domain.rejected import Rejected
 from infra.database import DATABASE_AWAY
 
@@ -81,7 +82,7 @@ def in_words(faults: Any) -> str:  # noqa: ANN401 - pydantic's list of faults
     """Say what is wrong with a request, parameter by parameter."""
     told = [
         f"{' '.join(printable(part) for part in fault['loc'])}: "
-        + ("there is no such parameter" if fault["type"] == "extra_forbidden" else fault["msg"])
+        + ("there is no such parameter" if fault["type"] == "extra_forbidden" else said(fault))
         for fault in faults[:5]
     ]
     return "; ".join(told) + "."
