@@ -46,7 +46,9 @@ def import_(
             report = run_import(runtime, file, tenant=tenant, **how)
     tell(report, as_json=as_json)
     if not report.clean:
-        raise Fault(FAILED, f"Not taken in: {sum(report.codes.values()):,} of {report.items:,}.")
+        told = f"Not taken in: {sum(report.codes.values()):,} of {report.items:,}"
+        where = "" if dry_run else "; `crm refused list` has every one, with its reason"
+        raise Fault(FAILED, f"{told}{where}.")
 
 
 def tell(report: "ImportReport", *, as_json: bool) -> None:

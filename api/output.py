@@ -74,7 +74,7 @@ def fitted(cell: str, width: int) -> str:
 def lines(value: object) -> list[str]:
     """Tell a value in as many lines as it has parts."""
     if isinstance(value, dict):
-        told = [f"{name} {text(held)}".rstrip() for name, held in value.items()]
+        told = [f"{text(name)} {text(held)}".rstrip() for name, held in value.items()]
     elif isinstance(value, (list, tuple)):
         told = [item(held) for held in value]
     else:
@@ -105,7 +105,7 @@ def text(value: object) -> str:
         case {"redacted": str(reason)}:
             return f"[{reason}]"
         case dict():
-            return ", ".join(f"{name} {text(held)}" for name, held in value.items())
+            return ", ".join(f"{text(name)} {text(held)}" for name, held in value.items())
         case list() | tuple():
             return ", ".join(map(text, value))
         case str() if INSTANT.match(value):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from api import cli
+from api import cli, output
 from api.cli_common import FAILED, NOT_FOUND, UNREACHABLE, USAGE, Fault, identifier, instant
 from api.demo.play import play
 from api.demo.story import EMAIL, story
@@ -363,3 +363,5 @@ def test_amounts_have_the_digits_of_their_currency() -> None:
 def test_what_is_shown_cannot_steer_the_terminal() -> None:
     assert text("a\x1b[31mb\nc\u202e") == "a [31mb c "
     assert text({"redacted": "erased"}) == "[erased]"
+    assert text({"web\x9b31m": 1}) == "web 31m 1"
+    assert output.lines({"web\x9b31m": 1}) == ["web 31m 1"]
