@@ -85,7 +85,12 @@ class ByPhone(Ref):
 
 IdentifierRef = ByExternalId | ByEmail | ByPhone
 
-KINDS = {ByEmail: "by_email", ByPhone: "by_phone", ByExternalId: "by_system", str: "by_id"}
+KINDS: dict[type, str] = {
+    ByEmail: "by_email",
+    ByPhone: "by_phone",
+    ByExternalId: "by_system",
+    str: "by_id",
+}
 KEYS = {"email": "by_email", "phone": "by_phone", "system": "by_system", "id": "by_system"}
 
 

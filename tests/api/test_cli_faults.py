@@ -86,6 +86,8 @@ def test_another_master_key_than_before_is_refused_at_the_start(
     settings.key_file.write_bytes(os.urandom(32))
     code, said = crm("projections", "status")
     assert (code, "Put that one back" in said) == (FAILED, True)
+    code, said = crm("doctor")
+    assert code == FAILED
     settings.key_file.write_bytes(key[:31])
     code, said = crm("projections", "status")
     assert (code, "has 31 bytes" in said) == (FAILED, True)
