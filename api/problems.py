@@ -61,6 +61,10 @@ def problem_of(error: Exception) -> Problem | None:
         case HTTPException(status_code=405):
             allowed = dict(error.headers or {})
             return Problem(405, "method.not_allowed", "This address does not do that.", allowed)
+        case HTTPException(status_code=400, __cause__=Problem() as cause):
+            return cause
+        case HTTPException(status_code=400):
+            return Problem(400, "body.not_json", "The body is not JSON in UTF-8 that can be read.")
         case HTTPException():
             return Problem(error.status_code, "request.refused", "The request cannot be answered.")
         case Rejected():
