@@ -365,6 +365,12 @@ def test_amounts_have_the_digits_of_their_currency() -> None:
     assert money(-5, "KWD") == "-0.005 KWD"
 
 
+def test_a_listing_that_may_go_on_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    for limit, said in ((2, ["These are the first 2; --limit shows more."]), (3, [])):
+        output.print_table(("a",), [("x",), ("y",)], "None.", limit)
+        assert capfd.readouterr().out.splitlines() == ["a", "x", "y", *said]
+
+
 def test_what_is_shown_cannot_steer_the_terminal() -> None:
     assert text("a\x1b[31mb\nc\u202e") == "a [31mb c "
     assert text({"redacted": "erased"}) == "[erased]"
