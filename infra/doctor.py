@@ -54,8 +54,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def misspelt(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Look for variables that look like a setting and are none: they do nothing."""
     for name in sorted(environment):
-        ours = name.startswith("CRM_") and not name.startswith(("CRM_TEST_", "CRM_BENCH_"))
-        if ours and name.removeprefix("CRM_").lower() not in Settings.model_fields:
+        prefix, _, setting = name.partition("_")
+        ours = prefix == "CRM" and not setting.startswith(("TEST_", "BENCH_"))
+        if ours and setting.lower() not in Settings.model_fields:
             yield Finding(name, "note", "There is no such setting; it does nothing.")
 
 
