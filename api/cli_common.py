@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # everything that takes long to import is imported by who use
     from infra.settings import Settings
 
 FAILED, USAGE, NOT_FOUND, UNREACHABLE = 1, 2, 3, 4
+INTERRUPTED = 130
 
 
 class Fault(Exception):

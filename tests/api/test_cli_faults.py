@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api import cli
-from api.cli_common import FAILED, USAGE
+from api.cli_common import FAILED, INTERRUPTED, USAGE
 from commands.command import ByEmail
 from commands.execute import execute
 from commands.interactions import RecordInteraction
@@ -93,6 +93,18 @@ def test_another_master_key_than_before_is_refused_at_the_start(
     assert (code, "has 31 bytes" in said) == (FAILED, True)
     settings.key_file.write_bytes(key)
     assert crm("projections", "status")[0] == 0
+
+
+def test_an_import_that_is_interrupted_says_what_to_do(
+    crm: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("api.importing.run_import", interrupted)
+    (tmp_path / "one.ndjson").touch()
+    code, said = crm("import", str(tmp_path / "one.ndjson"))
+    assert (code, said.startswith("Interrupted. What was taken in stays")) == (INTERRUPTED, True)
 
 
 def test_a_file_that_cannot_be_written_is_told_by_its_name(crm: Run, tmp_path: Path) -> None:
