@@ -15,6 +15,7 @@ from commands.interactions import RecordInteraction
 from commands.ports import Request, Who
 from infra.ids import uuid7
 from infra.runtime import open_runtime
+from infra.sequencing import Sequencing
 from infra.settings import Settings
 
 Run = Callable[..., tuple[int, str]]
@@ -107,7 +108,9 @@ def test_an_import_that_is_interrupted_says_what_to_do(
     assert (code, said.startswith("Interrupted. What was taken in stays")) == (INTERRUPTED, True)
 
 
-def test_a_file_that_cannot_be_written_is_told_by_its_name(crm: Run, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_told_by_its_name(
+    crm: Run, database_url: str, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     to = str(tmp_path / "file" / "bundle")
     (tmp_path / "one.ndjson").write_text(
@@ -115,6 +118,8 @@ def test_a_file_that_cannot_be_written_is_told_by_its_name(crm: Run, tmp_path: P
         '{"customer":{"email":"ann@example.org"},"channel":"web","kind":"visit"}}\n'
     )
     assert crm("import", str(tmp_path / "one.ndjson"))[0] == 0
+    with open_runtime(Settings(database_url=database_url, directory=tmp_path)) as runtime:
+        assert Sequencing(runtime.pool, "test").run_once()
     assert crm("privacy", "access", "ann@example.org", "--to", to) == (
         FAILED,
         f"{to}: Not a directory.",
