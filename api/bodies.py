@@ -2,7 +2,8 @@
 
 import zlib
 
-from starlette.requests import Request
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope
 
 from api.problems import Problem
 from domain.rejected import Rejected
@@ -11,17 +12,21 @@ BODY_MAX = 10_000_000
 """Bytes, on the wire as well as inflated."""
 
 
-async def read(request: Request) -> bytes:
-    """Read a body to its end, or only until it is too large."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > BODY_MAX:
-        raise too_large()
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MAX:
+def limited(scope: Scope, receive: Receive) -> Receive:
+    """Let a body come in only until it is too large, whichever route reads it."""
+    declared = Headers(scope=scope).get("content-length", "")
+    read = int(declared) if declared.isdecimal() and int(declared) > BODY_MAX else 0
+
+    async def receive_some() -> Message:
+        nonlocal read
+        if read <= BODY_MAX:
+            message = await receive()
+            read += len(message.get("body", b""))
+        if read > BODY_MAX:
             raise too_large()
-    return bytes(body)
+        return message
+
+    return receive_some
 
 
 def inflated(body: bytes, encoding: str) -> bytes:

@@ -29,7 +29,7 @@ from api import (
     cli_set_up,
     cli_sla,
 )
-from api.cli_common import FAILED, UNREACHABLE, Fault
+from api.cli_common import FAILED, UNREACHABLE, USAGE, Fault
 
 app = typer.Typer(
     help="An event-sourced CRM back-end.",
@@ -106,16 +106,21 @@ def told(error: Exception) -> tuple[int, str]:
     from infra.database import DATABASE_AWAY
     from infra.embedded import EmbeddedPostgresError
     from infra.erasure_ledger import ErasuresMissing
-    from infra.master_keys import LostEpoch
+    from infra.keys import WrongKey
+    from infra.master_keys import LostEpoch, UnknownKeyService
     from infra.runtime import KeysLost, UnsafeDatabase
 
     match error:
         case Rejected():
             return FAILED, f"{error.sentence} ({error.code})"
+        case OSError(filename=str() as path, strerror=str() as why):
+            return FAILED, f"{path}: {why}."
         case UnsafeDatabase() | ErasuresMissing() | LogBehind() | PermissionError():
             return FAILED, str(error)
-        case LostEpoch() | KeysLost():
+        case LostEpoch() | KeysLost() | WrongKey():
             return FAILED, str(error)
+        case UnknownKeyService():
+            return USAGE, str(error)
         case EmbeddedPostgresError():
             return UNREACHABLE, str(error)
         case _ if isinstance(error, DATABASE_AWAY):

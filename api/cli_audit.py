@@ -162,7 +162,7 @@ def looks(
         print_json(shown)
     else:
         columns = ("position", "at (UTC)", "who", "purpose", "groups", "rows")
-        print_table(columns, shown, "Nobody has looked.")
+        print_table(columns, shown, "Nobody has looked.", limit)
 
 
 @audit.command("replay")

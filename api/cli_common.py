@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # everything that takes long to import is imported by who use
     from infra.settings import Settings
 
 FAILED, USAGE, NOT_FOUND, UNREACHABLE = 1, 2, 3, 4
+INTERRUPTED = 130
 
 
 class Fault(Exception):
@@ -57,6 +58,7 @@ def settings(**chosen: object) -> "Settings":
     """Read the settings, but those chosen here; a wrong one is told by its name."""
     from pydantic import ValidationError
 
+    from commands.words import said
     from infra.settings import Settings
 
     try:
@@ -64,7 +66,7 @@ def settings(**chosen: object) -> "Settings":
     except ValidationError as error:
         fault = error.errors(include_input=False)[0]
         name = "CRM_" + "_".join(map(str, fault["loc"])).upper()
-        raise Fault(USAGE, f"{name}: {fault['msg']}.") from None
+        raise Fault(USAGE, f"{name}: {said(fault)}.") from None
 
 
 def log_from(level: str) -> None:

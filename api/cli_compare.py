@@ -61,7 +61,7 @@ def verify(
                 checked(runtime.tables, name, means(runtime, workers, memory), watch) as fresh,
             ):
                 found = compare(runtime.pool, serving, fresh, limit)
-    report(found, as_json=as_json)
+    report(found._replace(right="a fresh fold"), as_json=as_json)
 
 
 def diff(

@@ -88,7 +88,7 @@ def told(
 
 def print_history(events: list[dict[str, Any]], limit: int) -> None:
     """Print events, one a line; the time of learning only where it is not that of happening."""
-    from api.output import print_line, print_table, when
+    from api.output import print_table, when
 
     rows = [
         (
@@ -102,9 +102,7 @@ def print_history(events: list[dict[str, Any]], limit: int) -> None:
         for event in events
     ]
     columns = ("position", "happened (UTC)", "learned", "event", "by", "facts")
-    print_table(columns, rows, "Nothing of that happened.")
-    if len(events) == limit:
-        print_line(f"These are the first {limit:,}; --limit shows more.")
+    print_table(columns, rows, "Nothing of that happened.", limit)
 
 
 def late(event: dict[str, Any]) -> str:

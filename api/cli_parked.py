@@ -45,7 +45,7 @@ def list_(limit: Limit = 100, as_json: Json = False) -> None:
         print_json(rows)
     else:
         columns = ("projection", "tenant", "key", "position", "event", "reason", "since (UTC)")
-        print_table(columns, rows, "Nothing is parked.")
+        print_table(columns, rows, "Nothing is parked.", limit)
 
 
 @parked.command("show")

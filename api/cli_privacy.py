@@ -62,7 +62,7 @@ def requests(limit: Limit = 50, tenant: Tenant = None, as_json: Json = False) ->
         for each in found
     ]
     columns = ("id", "kind", "asked by", "approved by", "done (UTC)", "what", "digest")
-    print_table(columns, rows, "Nothing was asked.")
+    print_table(columns, rows, "Nothing was asked.", limit)
 
 
 @privacy.command("approve")

@@ -47,7 +47,7 @@ def list_(
         for each in found
     ]
     columns = ("id", "source", "message", "code", "attempts", "reason")
-    print_table(columns, rows, "Nothing was refused.")
+    print_table(columns, rows, "Nothing was refused.", limit)
 
 
 @refused.command("show")

@@ -119,6 +119,9 @@ def port_named(chosen: "Settings") -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
             raise
+        if error.errno == errno.EADDRNOTAVAIL:
+            sentence = f"{chosen.host} is no address of this machine; CRM_HOST names another."
+            raise Fault(FAILED, sentence) from None
         sentence = f"Port {chosen.port} of {chosen.host} cannot be had: it is in use, or not"
         raise Fault(FAILED, f"{sentence} ours. --port or CRM_PORT names another.") from None
 

@@ -83,6 +83,7 @@ def read(file: Path) -> "list[Schedule]":
 
     from pydantic import TypeAdapter, ValidationError
 
+    from commands.words import said
     from domain.schedule import Schedule
 
     try:
@@ -95,4 +96,4 @@ def read(file: Path) -> "list[Schedule]":
     except ValidationError as error:
         fault = error.errors(include_input=False)[0]
         place = " ".join(map(str, fault["loc"]))
-        raise Fault(USAGE, f"{file}: schedule {place}: {fault['msg']}.") from None
+        raise Fault(USAGE, f"{file}: schedule {place}: {said(fault)}.") from None

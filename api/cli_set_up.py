@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.cli_common import FAILED, Fault, Json, Tenant, log_from, opened, operator, settings
+from api.cli_common import (
+    FAILED,
+    INTERRUPTED,
+    Fault,
+    Json,
+    Tenant,
+    log_from,
+    opened,
+    operator,
+    settings,
+)
 
 if TYPE_CHECKING:
     from api.importing import ImportReport
@@ -43,10 +53,19 @@ def import_(
     else:
         with opened("INFO") as runtime:
             tenant = tenant or runtime.settings.tenant
-            report = run_import(runtime, file, tenant=tenant, **how)
+            try:
+                report = run_import(runtime, file, tenant=tenant, **how)
+            except KeyboardInterrupt:
+                raise Fault(
+                    INTERRUPTED,
+                    "Interrupted. What was taken in stays; run it again for"
+                    " the rest: nothing is lost or doubled.",
+                ) from None
     tell(report, as_json=as_json)
     if not report.clean:
-        raise Fault(FAILED, f"Not taken in: {sum(report.codes.values()):,} of {report.items:,}.")
+        told = f"Not taken in: {sum(report.codes.values()):,} of {report.items:,}"
+        where = "" if dry_run else "; `crm refused list` has every one, with its reason"
+        raise Fault(FAILED, f"{told}{where}.")
 
 
 def tell(report: "ImportReport", *, as_json: bool) -> None:

@@ -53,7 +53,7 @@ def wall(
         for row in rows
     ]
     head = ("", "left", "clock", "used", "target", "priority", "tier", "waits for", "with", "case")
-    print_table(head, told, "No clock is running.")
+    print_table(head, told, "No clock is running.", limit)
 
 
 @sla.command("queue")
@@ -80,7 +80,7 @@ def queue(
         print_json(rows)
         return
     told = [(row["place"], row["case_id"], row["priority"], row["reason"]) for row in rows]
-    print_table(("place", "case", "priority", "why here"), told, "No case waits for us.")
+    print_table(("place", "case", "priority", "why here"), told, "No case waits for us.", limit)
 
 
 @sla.command("caller")

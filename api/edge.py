@@ -11,6 +11,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import bodies
 from api.problems import Problem, problem_of, response_of
 
 HEADERS: Iterable[tuple[bytes, bytes]] = (
@@ -43,7 +44,7 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_safely)
+            await self._app(scope, bodies.limited(scope, receive), send_safely)
         except ClientDisconnect:
             return
         except Exception as error:

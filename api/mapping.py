@@ -24,6 +24,7 @@ from pydantic import (
 from api.rows import Layout, Model
 from commands.catalogue import BY_EVENT, BY_NAME
 from commands.cloudevents import Attribute
+from commands.words import said
 from domain.lead import Pipeline, PipelineStage
 from domain.rejected import Rejected
 from domain.values import Label, Percent
@@ -310,6 +311,5 @@ def in_words(error: ValidationError) -> str:
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         parts = [part + 1 if isinstance(part, int) else part for part in fault["loc"]]
         place = ".".join(str(p) for p in parts if not str(p).startswith("("))
-        message = fault["msg"].removeprefix("Value error, ")
-        told.append(f"{place}: {message}" if place else message)
+        told.append(f"{place}: {said(fault)}" if place else said(fault))
     return "; ".join(told[:5]) + "."

@@ -25,8 +25,13 @@ def print_json(answer: object) -> None:
     sys.stdout.write(text.decode() + "\n")
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """Print rows under their columns, numbers to the right; `empty` when there are none."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str, limit: int = 0
+) -> None:
+    """Print rows under their columns, numbers to the right; `empty` when there are none.
+
+    As many rows as the `limit` that was asked for may not be all there are: that is told.
+    """
     cells = [[text(value) for value in row] for row in rows]
     if not cells:
         print_line(empty)
@@ -39,6 +44,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty:
     print_line(laid_out(columns, widths, right), style="bold")
     for row in cells:
         print_line(laid_out(row, widths, right))
+    if len(cells) == limit:
+        print_line(f"These are the first {limit:,}; --limit shows more.")
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
@@ -74,7 +81,7 @@ def fitted(cell: str, width: int) -> str:
 def lines(value: object) -> list[str]:
     """Tell a value in as many lines as it has parts."""
     if isinstance(value, dict):
-        told = [f"{name} {text(held)}".rstrip() for name, held in value.items()]
+        told = [f"{text(name)} {text(held)}".rstrip() for name, held in value.items()]
     elif isinstance(value, (list, tuple)):
         told = [item(held) for held in value]
     else:
@@ -105,7 +112,7 @@ def text(value: object) -> str:
         case {"redacted": str(reason)}:
             return f"[{reason}]"
         case dict():
-            return ", ".join(f"{name} {text(held)}" for name, held in value.items())
+            return ", ".join(f"{text(name)} {text(held)}" for name, held in value.items())
         case list() | tuple():
             return ", ".join(map(text, value))
         case str() if INSTANT.match(value):

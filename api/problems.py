@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from commands.ports import Busy
+from commands.words import said
 from domain.rejected import Rejected
 from infra.database import DATABASE_AWAY
 
@@ -60,6 +61,10 @@ def problem_of(error: Exception) -> Problem | None:
         case HTTPException(status_code=405):
             allowed = dict(error.headers or {})
             return Problem(405, "method.not_allowed", "This address does not do that.", allowed)
+        case HTTPException(status_code=400, __cause__=Problem() as cause):
+            return cause
+        case HTTPException(status_code=400):
+            return Problem(400, "body.not_json", "The body is not JSON in UTF-8 that can be read.")
         case HTTPException():
             return Problem(error.status_code, "request.refused", "The request cannot be answered.")
         case Rejected():
@@ -81,7 +86,7 @@ def in_words(faults: Any) -> str:  # noqa: ANN401 - pydantic's list of faults
     """Say what is wrong with a request, parameter by parameter."""
     told = [
         f"{' '.join(printable(part) for part in fault['loc'])}: "
-        + ("there is no such parameter" if fault["type"] == "extra_forbidden" else fault["msg"])
+        + ("there is no such parameter" if fault["type"] == "extra_forbidden" else said(fault))
         for fault in faults[:5]
     ]
     return "; ".join(told) + "."

@@ -45,7 +45,7 @@ def publishing(take: Take) -> Callable[[Request], Any]:
 
     async def publish(request: Request) -> Response:
         with metrics(request).timed():
-            body = await bodies.read(request)
+            body = await request.body()
             return await to_thread.run_sync(take, request, body)
 
     publish.__name__ = take.__name__

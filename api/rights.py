@@ -45,7 +45,7 @@ class Longer(Strict):
     reason: Label
 
 
-class PersonRequest(Answer):
+class PrivacyRequestShown(Answer):
     """A request of a person, and by when it is due."""
 
     id: Id
@@ -59,10 +59,10 @@ class PersonRequest(Answer):
     overdue: bool
 
 
-class PersonRequests(Answer):
+class PrivacyRequestsShown(Answer):
     """Requests by when they are due."""
 
-    items: list[PersonRequest]
+    items: list[PrivacyRequestShown]
 
 
 class WhichRequests(Question):
@@ -172,7 +172,7 @@ def ask(request: Request, the: The, asked: Asked) -> Response:
     return the.answer({"id": id_})
 
 
-@router.get("/v1/privacy/cases", responses=told(PersonRequests))
+@router.get("/v1/privacy/cases", responses=told(PrivacyRequestsShown))
 def cases(request: Request, the: The, asked: Annotated[WhichRequests, Query()]) -> Response:
     """List what persons asked for and by when it is due, the most urgent first."""
     runtime = runtime_of(request)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from commands.catalogue import BY_EVENT, BY_NAME
 from commands.command import named_id
 from commands.ports import Request
+from commands.words import said
 from domain.rejected import Rejected
 from domain.values import Instant
 
@@ -69,7 +70,7 @@ def message_id(tenant: str, source: str, id_: str) -> str:
 def in_words(error: ValidationError) -> str:
     """Say what is wrong, field by field, without repeating what was sent."""
     faults = error.errors(include_input=False, include_url=False, include_context=False)
-    told = [f"{'.'.join(map(as_name, f['loc'])) or 'message'}: {f['msg']}" for f in faults[:5]]
+    told = [f"{'.'.join(map(as_name, f['loc'])) or 'message'}: {said(f)}" for f in faults[:5]]
     more = f" (and {len(faults) - 5} more)" if len(faults) > 5 else ""
     return "; ".join(told) + more + "."
 

@@ -6,7 +6,7 @@ from hashlib import sha1
 from typing import Annotated, ClassVar, NamedTuple, Protocol
 from uuid import NAMESPACE_URL
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Discriminator, StringConstraints, Tag
 
 from domain.agreement import Agreement
 from domain.case import Case
@@ -85,12 +85,45 @@ class ByPhone(Ref):
 
 IdentifierRef = ByExternalId | ByEmail | ByPhone
 
-CustomerRef = Annotated[Id | IdentifierRef, "customer"]
-CustomerIdRef = Annotated[Id | IdentifierRef, "customer_id"]
+KINDS: dict[type, str] = {
+    ByEmail: "by_email",
+    ByPhone: "by_phone",
+    ByExternalId: "by_system",
+    str: "by_id",
+}
+KEYS = {"email": "by_email", "phone": "by_phone", "system": "by_system", "id": "by_system"}
+
+
+def kind_of(ref: object) -> str | None:
+    """Tell by what something is named, so that only what is wrong with that is told."""
+    if isinstance(ref, dict):
+        return next((kind for key, kind in KEYS.items() if key in ref), None)
+    return KINDS.get(type(ref))
+
+
+def named_by(told: str) -> Discriminator:
+    """Choose by what is given; what gives nothing is told what it may be."""
+    return Discriminator(kind_of, "ref.invalid", f"it is {told}")
+
+
+OwnId = Annotated[Id, Tag("by_id")]
+OtherId = Annotated[ByExternalId, Tag("by_system")]
+Email = Annotated[ByEmail, Tag("by_email")]
+Phone = Annotated[ByPhone, Tag("by_phone")]
+
+ChosenIdentifier = Annotated[Email | Phone | OtherId, named_by("{system, id}, {email} or {phone}")]
+AnyName = Annotated[
+    OwnId | OtherId | Email | Phone,
+    named_by("named by its id, or by {system, id}, {email} or {phone}"),
+]
+IdOrOther = Annotated[OwnId | OtherId, named_by("named by its id, or by {system, id}")]
+
+CustomerRef = Annotated[AnyName, "customer"]
+CustomerIdRef = Annotated[AnyName, "customer_id"]
 """Like `CustomerRef`, where the decision does not depend on the customer's history."""
-LeadRef = Annotated[Id | ByExternalId, "lead"]
-CaseRef = Annotated[Id | ByExternalId, "case"]
-AgreementRef = Annotated[Id | ByExternalId, "agreement"]
+LeadRef = Annotated[IdOrOther, "lead"]
+CaseRef = Annotated[IdOrOther, "case"]
+AgreementRef = Annotated[IdOrOther, "agreement"]
 MARKERS = ("customer", "customer_id", "lead", "case", "agreement")
 
 

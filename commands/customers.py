@@ -6,10 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from commands.command import (
-    ByEmail,
-    ByExternalId,
-    ByPhone,
     Change,
+    ChosenIdentifier,
     Command,
     CustomerRef,
     Reader,
@@ -71,7 +69,7 @@ class AddIdentifier(
     """Let another identifier lead to a customer."""
 
     customer: CustomerRef
-    identifier: ByEmail | ByPhone | ByExternalId
+    identifier: ChosenIdentifier
 
     def decide(self, the: Reader) -> list[Change]:
         """Add it, unless it leads to somebody else."""
@@ -92,7 +90,7 @@ class RemoveIdentifier(
     """Let an identifier lead to nobody."""
 
     customer: CustomerRef
-    identifier: ByEmail | ByPhone | ByExternalId
+    identifier: ChosenIdentifier
 
     def decide(self, the: Reader) -> list[Change]:
         """Remove it, unless it leads to nobody already: that is no reason to meet a stranger."""

@@ -32,14 +32,28 @@ def execute(requests: Sequence[Request], who: Who, ports: Ports) -> list[Verdict
         except StaleStream:
             time.sleep(random.uniform(0, PAUSE_MAX_SECONDS * attempt))  # noqa: S311 - not a secret
             continue
-        return [
-            v._replace(token=v.token or token) if v.status in ("accepted", "duplicate") else v
-            for v in verdicts
-        ]
+        return with_tokens(verdicts, token, session)
     if len(requests) == 1:
         raise Busy("Others changed the same customer, lead or case at the same time; send again.")
     middle = len(requests) // 2
     return execute(requests[:middle], who, ports) + execute(requests[middle:], who, ports)
+
+
+def with_tokens(verdicts: Sequence[Verdict], token: int, session: Session) -> list[Verdict]:
+    """Give each verdict its token: a fact that was here before has one, too, as a command has."""
+    facts = [v.events[0].stream for v in verdicts if is_known_fact(v)]
+    known = session.ports.store.token(session.who.tenant, facts) if facts else 0
+    return [
+        v._replace(token=max(token, known) if is_known_fact(v) else v.token or token)
+        if v.status in ("accepted", "duplicate")
+        else v
+        for v in verdicts
+    ]
+
+
+def is_known_fact(verdict: Verdict) -> bool:
+    """Tell whether this answers a fact that was here before: its first answer was not kept."""
+    return verdict.status == "duplicate" and bool(verdict.events) and not verdict.token
 
 
 def decide(request: Request, session: Session) -> Verdict:

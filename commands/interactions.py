@@ -1,9 +1,9 @@
 """What can be asked about interactions: to keep one."""
 
-from commands.command import ByExternalId, Change, Command, CustomerIdRef, Fact, Reader
+from commands.command import Change, Command, CustomerIdRef, Fact, IdOrOther, Reader
 from domain.consent import may_send
 from domain.interaction import Direction, InteractionRecorded, record
-from domain.values import Id, Label, Text
+from domain.values import Label, Text
 
 
 class RecordInteraction(Command, name="interaction.record", publishes="interaction.recorded.v1"):
@@ -20,8 +20,8 @@ class RecordInteraction(Command, name="interaction.record", publishes="interacti
     kind: Label
     message: Text = ""
     purpose: Label | None = None
-    case: Id | ByExternalId | None = None
-    lead: Id | ByExternalId | None = None
+    case: IdOrOther | None = None
+    lead: IdOrOther | None = None
 
     def decide(self, the: Reader) -> list[Change]:
         """Keep it once."""

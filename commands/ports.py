@@ -104,6 +104,9 @@ class EventStore(Protocol):
     def answers(self, tenant: str, commandids: Sequence[str]) -> Mapping[str, Answer]:
         """Give the first answers of the commands that were here before."""
 
+    def token(self, tenant: str, facts: Sequence[str]) -> int:
+        """Give the token of facts that were kept before: their streams have one event each."""
+
     def fingerprint(self, tenant: str, command: Command) -> bytes:
         """Give what tells two requests with the same command id apart."""
 

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Literal, NamedTuple
+from unicodedata import normalize
 
 from pydantic import (
     AfterValidator,
@@ -72,8 +73,10 @@ class Identifier(NamedTuple):
 
 
 def email(address: str) -> Identifier:
-    """An e-mail address; case and surrounding blanks do not distinguish people."""
-    return Identifier("email", "", address.strip().lower())
+    """An e-mail address; neither case, nor blanks around it, nor how é is composed, tell people
+    apart.
+    """
+    return Identifier("email", "", normalize("NFC", address.strip().lower()))
 
 
 def phone(number: str) -> Identifier:

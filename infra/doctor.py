@@ -1,13 +1,16 @@
 """Looks at everything that could be wrong, and changes nothing."""
 
+import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from infra.database import Conn, Pool, connect, pool, unapplied, unsafe_settings
+from infra.keys import Keyring, WrongKey
+from infra.master_keys import FileMasterKeys, LostEpoch
 from infra.progress import Level, progress, refused
 from infra.read_models import ServingTables
-from infra.runtime import database_url
+from infra.runtime import database_url, pool_of_keys
 from infra.settings import Settings
 from projections.catalogue import ALL
 
@@ -28,7 +31,8 @@ class Finding(NamedTuple):
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at the master key, the database, its schema, and how far everything has come."""
+    """Look at the settings, the master key, the database, and how far everything has come."""
+    yield from misspelt(os.environ)
     yield master_key(settings)
     with database_url(settings) as url:
         with connect(url) as conn:
@@ -42,7 +46,18 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield Finding("schema", "ok", "Up to date.")
             yield from leases(conn)
         with pool(url, size=1) as connections:
+            with pool_of_keys(settings, connections) as keys:
+                yield data_keys(settings, keys)
             yield from flow(connections)
+
+
+def misspelt(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Look for variables that look like a setting and are none: they do nothing."""
+    for name in sorted(environment):
+        prefix, _, setting = name.partition("_")
+        ours = prefix == "CRM" and not setting.startswith(("TEST_", "BENCH_"))
+        if ours and setting.lower() not in Settings.model_fields:
+            yield Finding(name, "note", "There is no such setting; it does nothing.")
 
 
 def master_key(settings: Settings) -> Finding:
@@ -53,6 +68,17 @@ def master_key(settings: Settings) -> Finding:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         return Finding("master key", "fault", f"{path} can be read by others: chmod 600 it.")
     return Finding("master key", "ok", f"{path}, readable by its owner alone.")
+
+
+def data_keys(settings: Settings, keys: Pool) -> Finding:
+    """Open one data key, if that takes no key service; a key that is missing is not made."""
+    if settings.master_keys != "file" or not settings.key_file.exists():
+        return Finding("data keys", "note", "Not looked at: they open with a master key elsewhere.")
+    try:
+        Keyring(keys, FileMasterKeys(settings.key_file)).check()
+    except (WrongKey, LostEpoch) as wrong:
+        return Finding("data keys", "fault", str(wrong))
+    return Finding("data keys", "ok", "The master key opens them.")
 
 
 def server(conn: Conn) -> Finding:
@@ -99,6 +125,7 @@ def read_model(level: Level) -> Finding:
     if level.parked:
         return Finding(name, "note", f"{level.parked:,} rows are parked; see `crm parked list`.")
     if level.lag_events:
-        behind = f"{level.lag_events:,} events and {level.lag_seconds:,.1f} s behind."
+        events = "1 event" if level.lag_events == 1 else f"{level.lag_events:,} events"
+        behind = f"{events} and {level.lag_seconds:,.1f} s behind."
         return Finding(name, "note", behind)
     return Finding(name, "ok", f"Level, at position {level.position:,}.")

@@ -43,6 +43,13 @@ CROSS JOIN LATERAL (
     WHERE tenant = %(tenant)s AND commandid = wanted.commandid LIMIT 1
 ) AS found
 """
+FACTS = """
+SELECT found.seq FROM unnest(%(wanted)b::uuid[]) AS wanted (stream)
+CROSS JOIN LATERAL (
+    SELECT seq FROM crm.event WHERE tenant = %(tenant)s AND stream = wanted.stream AND version = 1
+    LIMIT 1
+) AS found
+"""
 OWNERS = """
 SELECT wanted.digest, found.customer FROM unnest(%(wanted)b::bytea[]) AS wanted (digest)
 CROSS JOIN LATERAL (
@@ -146,6 +153,10 @@ class PostgresEventStore:
             commandid: Answer(fingerprint, tuple(Kept(*event) for event in events), seq or 0)
             for commandid, fingerprint, events, seq in self._rows(ANSWERS, tenant, list(commandids))
         }
+
+    def token(self, tenant: str, facts: Sequence[str]) -> int:
+        """Give the token of facts that were kept before."""
+        return max((seq for (seq,) in self._rows(FACTS, tenant, list(facts))), default=0)
 
     def fingerprint(self, tenant: str, command: Command) -> bytes:
         """Give a keyed digest of what is asked: equal requests, equal digests, nothing to guess."""

@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from commands.ports import Forgotten
@@ -27,8 +28,13 @@ from infra.key_lease import KeyLease, count_up, drain
 
 CACHE_SECONDS = 60
 CACHE_MAX = 50_000
+KEY_BYTES = 32
 NOBODY = "00000000-0000-0000-0000-000000000000"
 """The subject of keys that belong to a tenant as a whole."""
+
+
+class WrongKey(Exception):
+    """A master key is not the one that wrapped what it is to open, or is no key at all."""
 
 
 class Slot(NamedTuple):
@@ -88,7 +94,10 @@ def read_key_file(path: Path) -> bytes:
         make_key_file(path)
     if path.stat().st_mode & 0o077:
         raise PermissionError(f"The key {path} can be read by others: chmod 600 it.")
-    return path.read_bytes()
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise WrongKey(f"The key {path} has {len(key)} bytes; it must be the {KEY_BYTES} it had.")
+    return key
 
 
 def make_key_file(path: Path) -> None:
@@ -127,6 +136,11 @@ INSERT INTO crm_keys.data_key (tenant, epoch, subject, grp, id, wrapped)
 SELECT %(tenant)s, living.epoch, made.* FROM living, unnest(
     %(subjects)b::uuid[], %(groups)b::text[], %(ids)b::uuid[], %(wrapped)b::bytea[]) AS made
 ON CONFLICT DO NOTHING RETURNING subject, grp
+"""
+ANY = """
+SELECT tenant, subject, grp, id, epoch, wrapped FROM crm_keys.data_key
+WHERE wrapped IS NOT NULL
+  AND epoch = (SELECT max(epoch) FROM crm_keys.epoch WHERE retired_at IS NULL) LIMIT 1
 """
 EPOCH = "SELECT max(epoch) FROM crm_keys.epoch WHERE retired_at IS NULL"
 DESTROY = """
@@ -205,6 +219,14 @@ class Keyring:
         """Give the key of the tenant's blind indexes and fingerprints."""
         slot = Slot(NOBODY, "index")
         return self._cached(tenant, slot) or self.ensure(tenant, [slot])[slot]
+
+    def check(self) -> None:
+        """Open one key, to see that the master key is the right one. Raises `WrongKey`."""
+        with self._pool.connection() as conn:
+            row = conn.execute(ANY).fetchone()
+        if row is not None:
+            tenant, subject, group, *key = row
+            self._unwrapped(tenant, Slot(subject, group), *key)
 
     def forget(self) -> None:
         """Drop the cache."""
@@ -303,9 +325,20 @@ class Keyring:
             rows = conn.execute(READ, {**arguments, "held": held or self._sees_held}).fetchall()
         for subject, group, key_id, epoch, wrapped in rows:
             slot = Slot(subject, group)
-            secret = self.masters.unwrap(epoch, wrapped, bound_to(tenant, slot, key_id, epoch))
-            found[slot] = data_key(key_id, secret)
+            found[slot] = self._unwrapped(tenant, slot, key_id, epoch, wrapped)
         return found if held else self._remembered(tenant, found, generation)
+
+    def _unwrapped(
+        self, tenant: str, slot: Slot, key_id: str, epoch: int, wrapped: bytes
+    ) -> DataKey:
+        try:
+            secret = self.masters.unwrap(epoch, wrapped, bound_to(tenant, slot, key_id, epoch))
+        except InvalidTag:
+            raise WrongKey(
+                f"The master key of epoch {epoch} does not open the data keys here: it is not the"
+                " one that wrapped them. Put that one back; no other will do."
+            ) from None
+        return data_key(key_id, secret)
 
     def _mint(self, tenant: str, slots: set[Slot]) -> dict[Slot, DataKey]:
         """Make keys; those that there are, or were, already are missing from the answer."""

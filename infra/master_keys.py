@@ -10,7 +10,7 @@ from infra.vault import VaultMasterKeys
 
 
 class UnknownKeyService(Exception):
-    """The setting names no place for master keys that we know."""
+    """The settings name no place for master keys that we know, or not how to get in."""
 
 
 def master_keys(where: str, file: Path) -> MasterKeys:
@@ -25,17 +25,24 @@ def master_keys(where: str, file: Path) -> MasterKeys:
         case "vault":
             address, _, path = place.rpartition("#")
             mount, _, prefix = path.rpartition("/")
-            return VaultMasterKeys(address, mount, prefix, os.environ["VAULT_TOKEN"])
+            return VaultMasterKeys(address, mount, prefix, credential("VAULT_TOKEN"))
         case "aws-kms":
             region, _, prefix = place.partition("/")
             shown = Credentials(
-                os.environ["AWS_ACCESS_KEY_ID"],
-                os.environ["AWS_SECRET_ACCESS_KEY"],
+                credential("AWS_ACCESS_KEY_ID"),
+                credential("AWS_SECRET_ACCESS_KEY"),
                 os.environ.get("AWS_SESSION_TOKEN", ""),
             )
             endpoint = os.environ.get("AWS_ENDPOINT_URL_KMS")
             return AwsMasterKeys(region, prefix, shown, endpoint)
     raise UnknownKeyService(f"CRM_MASTER_KEYS: {kind!r} is none of file, vault, aws-kms.")
+
+
+def credential(name: str) -> str:
+    """Give what opens a key service. Raises `UnknownKeyService`."""
+    if not os.environ.get(name):
+        raise UnknownKeyService(f"CRM_MASTER_KEYS names a key service, and {name} is not set.")
+    return os.environ[name]
 
 
 class LostEpoch(Exception):

@@ -58,10 +58,10 @@ class Changes(NamedTuple):
 
 
 class Superseded(Exception):
-    """The place in a feed is of a version that does not serve any more: it begins again."""
+    """The place in a feed is none of this log and the version that serves: it begins again."""
 
-    def __init__(self, version: int) -> None:
-        super().__init__("The read model was built anew: begin again.")
+    def __init__(self, version: int, why: str = "The read model was built anew") -> None:
+        super().__init__(f"{why}: begin again.")
         self.version = version
 
 
@@ -285,11 +285,13 @@ class Reader:
         How far the read model has come is asked first: whatever changes from then on, or has not
         been given yet, has a position beyond `next`. A row that changes again moves forward and is
         given again; one that was removed says so. All is of one version, that which serves; raises
-        `Superseded` when the place `after` is of another `version`.
+        `Superseded` when the place `after` is of another `version`, or of a log that has lost it.
         """
         table, head = self._tables[read_model], self._log.head()
         if version not in (None, table.version):
             raise Superseded(table.version)
+        if after > head:  # waiting there would skip all that comes until then
+            raise Superseded(table.version, "The log ends before this place: it was restored")
         upto = max(after, table.reached())
         asked = {"tenant": tenant, "after": after, "upto": upto, "limit": limit, **table.arguments}
         rows = self._rows(changes_of(table), **asked)

@@ -86,6 +86,8 @@ def open_runtime(settings: Settings, *, erased: bool = True) -> Iterator[Runtime
         audit = audit_of(settings, connections)
         if erased:
             refuse_restored(settings, keys, ledger, audit)
+            if settings.master_keys == "file":  # a service is asked when it is needed
+                keyring.check()
         store = PostgresEventStore(connections, keyring)
         topic = f"{settings.kafka_prefix}.events" if settings.kafka_bootstrap_servers else None
         tables = ServingTables(connections, ALL, topic)

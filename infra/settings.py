@@ -1,12 +1,29 @@
 """Settings, read from the environment (`CRM_…`) once and frozen."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 INBOUND_DAYS = 7
 """How long the inbound topic keeps what channels produced, as they produced it."""
+
+
+def address(url: str) -> str:
+    """Refuse what is no address of a database, without repeating it: a password may be in it."""
+    try:
+        conninfo_to_dict(url)
+    except ProgrammingError:
+        raise ValueError("this is neither a URL nor key=value pairs") from None
+    return url
+
+
+DatabaseUrl = Annotated[str, AfterValidator(address)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class Settings(BaseSettings):
@@ -18,9 +35,9 @@ class Settings(BaseSettings):
 
     directory: Path = Path(".crm")
     """Where the embedded database and the master key live."""
-    database_url: str | None = None
+    database_url: DatabaseUrl | None = None
     """Any PostgreSQL of version 15 or newer; none means the embedded one."""
-    keys_database_url: str | None = None
+    keys_database_url: DatabaseUrl | None = None
     """The database of the data keys, with a backup of its own; none means beside the events."""
     master_key_file: Path | None = None
     """The master key of the personal data; `master.key` in the directory by default."""
@@ -28,7 +45,7 @@ class Settings(BaseSettings):
     """Where master keys are kept: `file`, `vault:URL#MOUNT/PREFIX`, `aws-kms:REGION/PREFIX`."""
     erasure_ledger_file: Path | None = None
     """Where erasures are written down; `erasures.jsonl` beside the master key by default."""
-    backup_days: int = 30
+    backup_days: Annotated[int, Field(ge=0)] = 30
     """How long a backup lives: so long after its retirement a master key is destroyed."""
     signing_key_file: Path | None = None
     """The key that signs checkpoints of the log; `audit.key` in the directory by default."""
@@ -54,9 +71,9 @@ class Settings(BaseSettings):
     """Any Kafka of version 4 or newer; none means that followers read the log from the database."""
     kafka_prefix: str = "crm"
     """What the names of our topics and groups begin with."""
-    kafka_partitions: int = 12
+    kafka_partitions: Count = 12
     """How many partitions the log has; it cannot be changed once events are in it."""
-    kafka_replicas: int = 3
+    kafka_replicas: Count = 3
     kafka_member: str | None = None
     """A name that this process keeps over restarts, so that a restart moves no partitions."""
     inbound_tenant: str = "default"
@@ -64,12 +81,12 @@ class Settings(BaseSettings):
     inbound_hours: float = Field(default=24.0, ge=0.0)
     """How long the inbound topic keeps messages that are taken in: they lie there in the clear."""
     host: str = "127.0.0.1"
-    port: int = 8080
-    metrics_port: int | None = None
+    port: Port = 8080
+    metrics_port: Port | None = None
     """Where a process without an API serves what its followers count; none means nowhere."""
     allow_unsafe_database: bool = False
     """Start although the database could lose acknowledged events."""
-    read_wait_seconds: float = 2.0
+    read_wait_seconds: Annotated[float, Field(ge=0)] = 2.0
     """How long a read waits to become as fresh as it was asked to be."""
 
     @property

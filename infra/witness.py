@@ -5,12 +5,14 @@ file is for a disk that the database's administrators cannot write to; the HTTP 
 tlog-witness and adds its own signature.
 """
 
+import fcntl
 import os
 import threading
 import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -23,6 +25,7 @@ from infra.audit_tree import StoredTree
 from infra.proofs import BadProof, Checkpoint, check_consistency, exactly, read_checkpoint
 
 TIMEOUT_SECONDS = 10.0
+ATTEMPTS_MAX = 4
 COSIGNATURE = b"\x04"
 """The type of a witness's key."""
 
@@ -37,8 +40,25 @@ class Witness(Protocol):
         """Take a checkpoint; gives the signatures to be added. Raises `BadProof`, `OSError`."""
 
 
+class Behind(OSError):
+    """The witness has seen another size than we thought; showing it again will work."""
+
+
 def publish(tree: StoredTree, witness: Witness) -> Checkpoint | None:
-    """Show the newest checkpoint of a tree to a witness, unless it has seen it."""
+    """Show the newest checkpoint of a tree to a witness, unless it has seen it.
+
+    Another auditor may be at it as well, and quicker: then it is asked again what it has seen.
+    """
+    for _ in range(ATTEMPTS_MAX - 1):
+        try:
+            return shown(tree, witness)
+        except Behind:
+            continue
+    return shown(tree, witness)
+
+
+def shown(tree: StoredTree, witness: Witness) -> Checkpoint | None:
+    """Show it once. Raises `Behind`, `BadProof`, `OSError`."""
     key = tree.signer.key(tree.name)
     old = witness.size(key)  # asked first: another auditor may sign and show more meanwhile
     head = tree.head()
@@ -86,18 +106,28 @@ class FileWitness:
         return last.size if last else 0
 
     def add(self, key: str, old: int, proof: Sequence[bytes], note: str) -> str:
-        """Take a checkpoint that continues the last one. Raises `BadProof`, `OSError`."""
-        last, new = self._last(key), read_checkpoint(note, key)
-        if (last.size if last else 0) != old:
-            raise BadProof(f"The witness has not seen {old} leaves last.")
-        if last:
-            check_consistency(last.size, new.size, proof, last.root, new.root)
-        self._append({"checkpoint": note})
+        """Take a checkpoint that continues the last one. Raises `Behind`, `BadProof`, `OSError`."""
+        new = read_checkpoint(note, key)
+        with self._alone():
+            last = self._last(key)
+            if (last.size if last else 0) != old:
+                raise Behind(f"The witness has not seen {old} leaves last.")
+            if last:
+                check_consistency(last.size, new.size, proof, last.root, new.root)
+            self._append({"checkpoint": note})
         return ""
 
     def wind_back(self, key: str, back: WoundBack) -> None:
         """Let a log go on after fewer leaves than were seen."""
         self._append({"tree": origin_of(key), "wound_back": back._asdict()})
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes away from the file."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _append(self, line: dict[str, Any]) -> None:
         raw = orjson.dumps({"time": datetime.now(UTC), **line}) + b"\n"
@@ -207,7 +237,3 @@ class HttpWitness:
                 if raw[:4].hex() == id_:
                     return
         raise BadProof("The witness did not sign the checkpoint.")
-
-
-class Behind(OSError):
-    """The witness has seen another size than we thought; showing it again will work."""

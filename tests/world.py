@@ -64,6 +64,12 @@ class MemoryStore:
         found = {c: self.kept_answers.get((tenant, c)) for c in commandids}
         return {c: answer for c, answer in found.items() if answer}
 
+    def token(self, tenant, facts):
+        return max(
+            (n for n, e in enumerate(self.log, 1) if e.tenant == tenant and e.stream in facts),
+            default=0,
+        )
+
     def owners(self, tenant, identifiers):
         found = {i: self.kept_owners.get((tenant, i)) for i in identifiers}
         return {i: owner for i, owner in found.items() if owner}

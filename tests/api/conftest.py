@@ -108,7 +108,7 @@ def live_caller(live: tuple[Runtime, str]) -> Iterator[Caller]:
     """An operator of a new tenant, who calls over the network."""
     runtime, address = live
     tenant = next(TENANTS)
-    with httpx2.Client(base_url=address) as client:
+    with httpx2.Client(base_url=address, timeout=60) as client:
         yield Caller(client, tenant, ApiKeys(runtime.pool).create(tenant, "operate"))
 
 

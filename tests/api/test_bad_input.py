@@ -234,3 +234,23 @@ def test_random_damage_is_never_our_fault(acme: Any) -> None:
             "/v1/events", content=bytes(damaged), headers={"Content-Type": "application/json"}
         )
         assert answer.status_code < 500, bytes(damaged)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"x" * (BODY_MAX + 1), 413, "body.too_large"),
+        (iter([b"x" * 4_000_000] * 3), 413, "body.too_large"),
+        (b"\xff", 400, "body.not_json"),
+        (b"[" * 100_000, 400, "body.not_json"),
+        (b"{", 400, "request.invalid"),
+        (b"null", 400, "request.invalid"),
+    ],
+    ids=["declared", "not declared", "not UTF-8", "too deep", "broken", "null"],
+)
+def test_a_body_that_no_channel_sends_is_limited_and_read_strictly_too(
+    acme: Any, body: Any, status: int, code: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = acme.post("/v1/privacy/cases", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)

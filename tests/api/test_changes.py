@@ -104,10 +104,24 @@ def test_a_read_model_that_was_built_anew_says_so(acme: Any) -> None:
     assert (answer.status_code, answer.json()["code"]) == (410, "cursor.superseded")
 
 
-def test_a_cursor_from_before_a_rebuild_never_goes_back(acme: Any, catch_up: Any) -> None:
-    far = opaque("c", f"1.{catch_up() + 1000}")
+def test_a_cursor_from_before_a_rebuild_never_goes_back(
+    acme: Any, catch_up: Any, runtime: Runtime
+) -> None:
+    acme.register("ann@example.org")
+    far = opaque("c", f"1.{catch_up()}")
+    with runtime.pool.connection() as conn:  # made anew: it has not come so far again
+        conn.execute("UPDATE crm.checkpoint SET position = 0 WHERE projection = 'customer_view'")
     page = acme.get(f"{FEED}?after={far}").json()
     assert (page["items"], page["next"]) == ([], far)
+
+
+def test_a_cursor_that_a_restored_log_has_lost_begins_again(acme: Any, catch_up: Any) -> None:
+    acme.register("ann@example.org")
+    lost = opaque("c", f"1.{catch_up() + 1}")
+    answer = acme.get(f"{FEED}?after={lost}")
+    assert (answer.status_code, answer.json()["code"]) == (410, "cursor.superseded")
+    assert answer.json()["detail"].startswith("The log ends before this place")
+    assert len(acme.items(f"{FEED}?after={answer.json()['reset']['next']}")) == 1
 
 
 # ---- Nothing is skipped --------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from api import cli
+from api import cli, output
 from api.cli_common import FAILED, NOT_FOUND, UNREACHABLE, USAGE, Fault, identifier, instant
 from api.demo.play import play
 from api.demo.story import EMAIL, story
@@ -232,6 +232,12 @@ def test_the_doctor_finds_nothing_wrong_and_tells_no_password(
     findings = {each["what"]: each for each in crm("doctor", "--json").json["findings"]}
     assert findings["durability"]["state"] == "ok"
     assert findings["schema"]["state"] == "ok"
+    assert findings["data keys"]["state"] == "ok"
+    wrong = "CRM_" + "PROT"
+    assert wrong not in findings
+    monkeypatch.setenv(wrong, "8081")
+    findings = {each["what"]: each for each in crm("doctor", "--json").json["findings"]}
+    assert findings[wrong]["told"] == "There is no such setting; it does nothing."
     told.key_file.chmod(0o644)
     assert crm("doctor").code == FAILED
     told.key_file.chmod(0o600)
@@ -360,6 +366,14 @@ def test_amounts_have_the_digits_of_their_currency() -> None:
     assert money(-5, "KWD") == "-0.005 KWD"
 
 
+def test_a_listing_that_may_go_on_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    for limit, said in ((2, ["These are the first 2; --limit shows more."]), (3, [])):
+        output.print_table(("a",), [("x",), ("y",)], "None.", limit)
+        assert capfd.readouterr().out.splitlines() == ["a", "x", "y", *said]
+
+
 def test_what_is_shown_cannot_steer_the_terminal() -> None:
     assert text("a\x1b[31mb\nc\u202e") == "a [31mb c "
     assert text({"redacted": "erased"}) == "[erased]"
+    assert text({"web\x9b31m": 1}) == "web 31m 1"
+    assert output.lines({"web\x9b31m": 1}) == ["web 31m 1"]

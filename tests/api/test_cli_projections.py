@@ -94,7 +94,7 @@ def test_drift_is_found_and_named(crm: Run, runtime: Runtime) -> None:
     done = crm("verify", "customer_view")
     assert (done.code, done.err) == (
         FAILED,
-        "crm: customer_view_v1 and customer_view_v0 are not the same.\n",
+        "crm: customer_view_v1 and a fresh fold are not the same.\n",
     )
     changed = next(line for line in done.out.splitlines() if UUIDS[0] in line)
     assert changed.split()[:4] == ["acme", UUIDS[0], "tier", "by"]

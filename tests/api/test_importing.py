@@ -337,7 +337,7 @@ def test_occurrences_are_counted_beyond_the_cache():
 
 
 LIFE = """
-import sys
+import sys, time
 from pathlib import Path
 from api.importing import run_import
 from api.mapping import load
@@ -347,7 +347,10 @@ from infra.settings import Settings
 url, directory, file, mapping, tenant = sys.argv[1:]
 with open_runtime(Settings(database_url=url, directory=Path(directory))) as runtime:
     print("up", flush=True)
-    run_import(runtime, Path(file), tenant=tenant, authid="test", mapping=Path(mapping), batch=20)
+    run_import(
+        runtime, Path(file), tenant=tenant, authid="test", mapping=Path(mapping), batch=20,
+        progress=lambda *_: time.sleep(0.05),  # nobody is at the end before somebody looks
+    )
 """
 
 

@@ -100,7 +100,7 @@ def test_a_call_in_work_is_answered_before_the_end(
 
     def call(address: str) -> None:
         headers = {"Authorization": f"Bearer {key}"}
-        answers.append(httpx2.get(f"{address}/v1/leads", headers=headers).status_code)
+        answers.append(httpx2.get(f"{address}/v1/leads", headers=headers, timeout=60).status_code)
 
     with serving(runtime, roles=()) as address:
         thread = threading.Thread(target=call, args=(address,))

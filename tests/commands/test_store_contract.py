@@ -140,6 +140,15 @@ def test_two_commands_have_one_fingerprint_if_they_ask_the_same(store):
     assert store.fingerprint("acme", bought(1)) != store.fingerprint("other", bought(1))
 
 
+def test_the_token_of_facts_is_that_of_the_newest(store):
+    tokens = [store.append(batch(recorded(each, 1, REGISTERED))) for each in (ANN, BOB)]
+    assert [store.token("acme", each) for each in ([ANN], [BOB], [BOB, ANN])] == [
+        *tokens,
+        tokens[1],
+    ]
+    assert store.token("acme", [COMMAND]) == store.token("other", [ANN]) == 0
+
+
 def test_the_token_grows_with_every_append(store):
     tokens = [store.append(batch(recorded(ANN, n, TIER))) for n in (1, 2, 3)]
     assert tokens == sorted(set(tokens))

@@ -186,9 +186,8 @@ FROM (SELECT now() + interval '1 day' + n * interval '1 s' FROM generate_series(
 def test_a_running_service_fires_within_two_seconds_under_100_000_running_clocks(runtime):
     with runtime.pool.connection() as conn:
         conn.execute(MANY, [100_000])
-    now = datetime.now(UTC)
-    since = now - timedelta(minutes=30) + timedelta(seconds=1.5)
     with running(runtime, roles=("sequencer", "follow", "timers")):
+        since = datetime.now(UTC) - timedelta(minutes=30) + timedelta(seconds=1.5)
         command = OpenCase(case=case(1), customer=ANN, channel="email", priority="urgent")
         [verdict] = execute(
             [Request(command, str(uuid4()), time=since)], Who("acme", "tests"), runtime.ports

@@ -94,6 +94,12 @@ def test_case_and_blanks_do_not_tell_two_email_addresses_apart():
     assert email(" Ann@Example.ORG ") == email("ann@example.org")
 
 
+def test_neither_does_the_way_in_which_a_letter_is_composed():
+    composed, decomposed = "ren\u00e9@example.org", "Rene\u0301@example.org"
+    assert email(composed) == email(decomposed)
+    assert email(composed).value == composed
+
+
 def test_punctuation_does_not_tell_two_telephone_numbers_apart():
     assert phone("+49 (30) 123-45") == phone("+493012345") == Identifier("phone", "", "+493012345")
     assert phone("030 12345") != phone("+30 12345")

@@ -8,7 +8,7 @@ import pytest
 from cryptography.exceptions import InvalidTag
 
 from infra import keys as keys_module
-from infra.keys import Keyring, MasterKey, Slot, bound_to, make_key_file
+from infra.keys import Keyring, MasterKey, Slot, WrongKey, bound_to, make_key_file
 from infra.master_keys import FileMasterKeys
 
 ANN = "a0000000-0000-0000-0000-000000000000"
@@ -143,7 +143,7 @@ def test_a_stored_key_is_wrapped_and_cannot_be_moved_to_another_place(runtime, k
             "UPDATE crm_keys.data_key d SET wrapped = o.wrapped FROM crm_keys.data_key o"
             " WHERE d.grp <> o.grp"
         )
-    with pytest.raises(InvalidTag):
+    with pytest.raises(WrongKey):
         new_keyring(runtime).find("acme", [CONTENT])
 
 

@@ -91,7 +91,7 @@ def test_stopping_does_not_wait_for_one_that_hangs(
         traffic(kafka, 100)
         assert eventually(all_but_the_slow_one(kafka))
         asked = time.monotonic()
-    assert time.monotonic() - asked < 6
+    assert time.monotonic() - asked < 30  # it would hang for ever
     assert [line["unfinished"] for line in told if line["event"] == "service.stopped"] == [
         [f"follow {SLOW}"]
     ]
