@@ -13,8 +13,8 @@ from api.problems import Problem
 from api.publish import item, refuse, take_in, written
 from api.questions import token_of
 from api.reads import PathId, The, told
-from infra.keys import NOBODY
-from infra.reader import Listing
+from infra.keys.keyring import NOBODY
+from infra.read_models.reader import Listing
 from infra.runtime import Runtime
 
 router = APIRouter()

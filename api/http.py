@@ -22,9 +22,9 @@ from api.health import health_routes
 from api.metrics import Metrics
 from api.publish import publish_routes
 from infra.api_keys import ApiKeys
-from infra.reader import Reader
+from infra.read_models.reader import Reader
+from infra.read_models.sla import SlaReader
 from infra.runtime import Runtime
-from infra.sla import SlaReader
 
 
 def create_app(runtime: Runtime) -> FastAPI:

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from consumers.measured import FOLLOWED
 from infra.progress import Progress, progress, refused
-from infra.read_models import versions
+from infra.read_models.versions import versions
 from infra.runtime import Runtime
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, create_model
 
 from domain.values import Id
-from infra.refused import RefusedMessage
+from infra.store.refused import RefusedMessage
 from projections.churn_alerts import churn_alerts
 from projections.customer_features import customer_features
 from projections.customer_view import customer_view

@@ -18,9 +18,9 @@ from commands.ports import Who
 from domain.rejected import Rejected
 from domain.values import Id
 from infra.approvals import Approvals, Asked, Kind
-from infra.audit_tree import EVENTS
-from infra.erasure import ask, find
-from infra.four_eyes import carry_out
+from infra.audit.tree import EVENTS
+from infra.privacy.erasure import ask, find
+from infra.privacy.four_eyes import carry_out
 from infra.runtime import Runtime
 
 router = APIRouter()

@@ -23,8 +23,8 @@ from commands.ports import Verdict
 from domain.rejected import Rejected
 from infra import strict_json
 from infra.ids import uuid7
-from infra.refused import printable
 from infra.runtime import Runtime
+from infra.store.refused import printable
 
 KEY_MAX = 200
 REFUSED = {"rejected": 422, "conflict": 409}

@@ -1,4 +1,4 @@
-"""Where questions are asked: one route per question, each answered by `infra.reader.Reader`."""
+"""Where questions are asked: one route per question, each answered by the reader."""
 
 from hashlib import blake2b
 from time import monotonic
@@ -19,7 +19,7 @@ from api.models import page_of
 from api.problems import Problem, away
 from api.questions import opaque, write_of
 from domain.values import Id
-from infra.reader import Listing, Reader, Superseded, UnknownToken
+from infra.read_models.reader import Listing, Reader, Superseded, UnknownToken
 from projections.catalogue import BY_NAME
 from projections.projection import Row
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import structlog
 
 from consumers.building import Progress
-from infra.builds import Poison
+from infra.read_models.builds import Poison
 
 SECONDS_BETWEEN_LINES = 2.0
 POISONS_TOLD = 20

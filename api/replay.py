@@ -14,7 +14,7 @@ from api.questions import Question, opaque, position_of
 from api.reads import PathId, The
 from domain.rejected import Rejected
 from domain.values import Instant
-from infra.replay import Instants, page, replay, sections
+from infra.audit.replay import Instants, page, replay, sections
 
 router = APIRouter()
 

@@ -16,8 +16,8 @@ from api.reads import Asked, PathId, fresh, told
 from domain.churn_alert import Outcome
 from domain.rejected import Rejected
 from domain.values import Id, Label
-from infra.reader import Listing
-from infra.retention_reader import RetentionReader, Then
+from infra.read_models.reader import Listing
+from infra.read_models.retention_reader import RetentionReader, Then
 
 router = APIRouter()
 

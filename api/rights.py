@@ -16,8 +16,9 @@ from domain.privacy_request import Kind, Law
 from domain.rejected import Rejected
 from domain.rights import PROFILING
 from domain.values import Id, Instant, Label, Text
-from infra import consents, privacy_requests, rectification
-from infra import rights as carry_out
+from infra.privacy import consents, rectification
+from infra.privacy import requests as privacy_requests
+from infra.privacy import rights as carry_out
 
 router = APIRouter()
 Ground = Literal["accuracy", "unlawful", "claims", "objection"]

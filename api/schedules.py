@@ -14,7 +14,7 @@ from api.reads import The, told
 from domain.personal import Group
 from domain.schedule import Schedule
 from domain.values import Id
-from infra import schedules as kept
+from infra.privacy import schedules as kept
 
 router = APIRouter()
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from api.questions import AtInstant, Question, Strict
 from domain.terms import Terms
 from domain.values import Id, Instant, Label
-from infra.sla import TIERS
+from infra.read_models.sla import TIERS
 from projections.sla_service import GROUPS
 
 

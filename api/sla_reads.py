@@ -10,7 +10,7 @@ from api import sla_models as m
 from api import sla_questions as ask
 from api.questions import Question, identifier_of
 from api.reads import PathId, The, fresh, told
-from infra.sla import SlaReader
+from infra.read_models.sla import SlaReader
 from projections.sla_review import as_markdown
 
 router = APIRouter()

@@ -12,7 +12,7 @@ from api.problems import Problem
 from commands.ingest import Message
 from domain.rejected import Rejected
 from infra import strict_json
-from infra.refused import message_of
+from infra.store.refused import message_of
 
 BATCH_MAX = 2_500
 JSON_TYPES = ("", "application/json", "application/cloudevents+json")

@@ -24,10 +24,10 @@ from psycopg import Connection
 from commands.ports import Batch
 from domain.events import Recorded
 from domain.interaction import InteractionRecorded
-from infra.envelope import encode, slots
 from infra.ids import uuid7
 from infra.runtime import Runtime, open_runtime
 from infra.settings import Settings
+from infra.store.envelope import encode, slots
 
 SECONDS = 1.5
 LAYOUTS = ((1, 1), (1, 4), (1, 16), (4, 4))

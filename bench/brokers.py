@@ -14,9 +14,9 @@ from itertools import count
 from pathlib import Path
 
 from consumers.relay import publish
-from infra.published import Publication
+from infra.kafka.published import Publication
+from infra.kafka.topics import TopicNames, Topics, wanted
 from infra.runtime import Runtime
-from infra.topics import TopicNames, Topics, wanted
 
 sys.path.append(str(Path(__file__).parents[1]))  # the broker is that of the tests
 

@@ -22,7 +22,7 @@ from ranking import Cell, Figures, by_score, figures, intervals
 from repeat_curves import curves
 
 from api.charts import line_chart
-from api.importing import run_import
+from api.files.importing import run_import
 from api.output import print_table
 from api.retention_report import draw_report, print_report
 from commands.catalogue import BY_NAME
@@ -39,9 +39,9 @@ from domain.purchase_history import History, grouped
 from domain.purchase_models import fit_purchases, fit_retention, fit_spend
 from domain.silence_model import SilenceModel
 from infra.ids import uuid7
-from infra.retention_reader import RetentionReader
+from infra.read_models.retention_reader import RetentionReader
 from infra.runtime import Runtime
-from infra.sequencing import Sequencing
+from infra.store.sequencing import Sequencing
 
 WHO = Who("cdnow", "churn-report")
 MAPPING = Path(__file__).parent / "mappings" / "cdnow.toml"

@@ -20,7 +20,7 @@ from domain.interaction import InteractionRecorded
 from domain.values import Money
 from infra.ids import uuid7
 from infra.runtime import Runtime
-from infra.sequencing import Sequencing
+from infra.store.sequencing import Sequencing
 
 CUSTOMERS = 3_000
 EVENTS = 60_000

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 from measure import compare, fresh_runtime, per_second, report
 
-from api.importing import run_import
+from api.files.importing import run_import
 from infra.runtime import Runtime
 
 MESSAGES = 10_000

@@ -24,9 +24,9 @@ from measure import compare, fresh_runtime, machine, per_second, rounded
 
 from consumers.follow_kafka import follow_kafka
 from infra.ids import uuid7
-from infra.log_kafka import KafkaLog
+from infra.kafka.log import KafkaLog
+from infra.read_models.tables import Table
 from infra.runtime import Runtime
-from infra.tables import Table
 
 EVENTS = 60_000
 PARTITIONS = 4

@@ -26,8 +26,8 @@ from commands.execute import execute
 from commands.ports import Request, Who
 from domain.values import Money
 from infra.ids import uuid7
+from infra.read_models.tables import Table
 from infra.runtime import Runtime
-from infra.tables import Table
 
 RATE = 200
 WRITERS = 8

@@ -32,9 +32,9 @@ from consumers import building
 from consumers.building import Means
 from consumers.follow import advance
 from infra.database import url_of
-from infra.read_models import drop
+from infra.read_models.tables import Table
+from infra.read_models.versions import drop
 from infra.runtime import Runtime
-from infra.tables import Table
 from projections.customer_view import customer_view
 
 EVENTS = int(os.environ.get("CRM_BENCH_PEER_EVENTS", "100000"))

@@ -24,15 +24,15 @@ from commands.execute import execute
 from commands.interactions import RecordInteraction
 from commands.ports import Batch, Request, Who
 from consumers.follow import fold
-from infra import envelope
 from infra.approvals import Approvals
-from infra.audit_tree import EVENTS
-from infra.envelope import decode, encode, slots
-from infra.erasure import ask, erase
+from infra.audit.merkle import HASH
+from infra.audit.proofs import leaf_hash
+from infra.audit.tree import EVENTS
 from infra.ids import uuid7
-from infra.merkle import HASH
-from infra.proofs import leaf_hash
+from infra.privacy.erasure import ask, erase
 from infra.runtime import Runtime
+from infra.store import envelope
+from infra.store.envelope import decode, encode, slots
 from projections.customer_view import customer_view
 
 SECONDS = 1.5

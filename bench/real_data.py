@@ -21,15 +21,15 @@ from typing import NamedTuple
 from measure import fresh_runtime
 from real_figures import CDNOW, CDNOW_SAMPLE, HELPDESK, MAVEN, Books, Figure
 
-from api.importing import ImportReport, run_import
+from api.files.importing import ImportReport, run_import
 from consumers import building
 from consumers.building import Means, Progress
 from consumers.follow import advance
 from consumers.switching import promote
-from infra.builds import Poison
 from infra.database import url_of
+from infra.read_models.builds import Poison
 from infra.runtime import Runtime
-from infra.sequencing import Sequencing
+from infra.store.sequencing import Sequencing
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("CRM_REAL_DATA", ROOT.parent / "shared" / "data"))

@@ -14,8 +14,8 @@ from domain.case import CaseAssigned
 from domain.events import Recorded
 from domain.interaction import InteractionRecorded
 from domain.values import external_id
-from infra.envelope import decode
 from infra.runtime import Runtime
+from infra.store.envelope import decode
 from projections import customer_history, sales_pipeline
 
 Row = dict[str, Any]

@@ -24,12 +24,12 @@ from consumers import building
 from consumers.building import Means, executor
 from consumers.rebuild import PAGE
 from consumers.switching import promote
-from infra.bulk import Bulk
 from infra.database import pool as open_pool
 from infra.database import url_of
-from infra.log import BUCKETS, EmbeddedLog
+from infra.read_models.bulk import Bulk
+from infra.read_models.tables import Key
 from infra.runtime import Runtime
-from infra.tables import Key
+from infra.store.log import BUCKETS, EmbeddedLog
 from projections.catalogue import BY_NAME
 
 LIBRARY_EVENTS = 1_500

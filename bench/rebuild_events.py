@@ -20,9 +20,9 @@ from domain.lead import LeadCaptured, LeadStageMoved, LeadWon
 from domain.values import Money
 from infra.database import url_of
 from infra.ids import uuid7
-from infra.read_models import drop
+from infra.read_models.versions import drop
 from infra.runtime import Runtime
-from infra.sequencing import Sequencing
+from infra.store.sequencing import Sequencing
 
 EVENTS = int(os.environ.get("CRM_BENCH_EVENTS", "1000000"))
 PER_CUSTOMER = 20

@@ -17,8 +17,8 @@ from rebuild_events import EVENTS, PER_CUSTOMER, fill, line, rebuilt
 
 from infra.database import url_of
 from infra.runtime import Runtime, open_runtime
-from infra.sequencing import Sequencing
 from infra.settings import Settings
+from infra.store.sequencing import Sequencing
 
 MADE = 1_000_000
 NAME = "customer_view"

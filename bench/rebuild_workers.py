@@ -18,9 +18,9 @@ from rebuild_events import EVENTS, fill, line
 from consumers import building
 from consumers.building import Means, Progress, executor
 from infra.database import url_of
-from infra.envelope import decode
-from infra.read_models import drop
+from infra.read_models.versions import drop
 from infra.runtime import Runtime
+from infra.store.envelope import decode
 
 NAME = "customer_view"
 DECODED = 200_000

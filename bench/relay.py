@@ -12,7 +12,7 @@ from follow import fill
 from kafka import KafkaProducer
 from measure import compare, fresh_runtime, per_second
 
-from infra.published import Record, records
+from infra.kafka.published import Record, records
 from infra.runtime import Runtime
 
 EVENTS = int(os.environ.get("CRM_BENCH_EVENTS", "60000"))

@@ -31,11 +31,11 @@ from domain.events import Event, Recorded
 from domain.lead import LeadCaptured, LeadQualified, LeadScored, LeadStageMoved, LeadWon
 from domain.terms import ClockRule, Terms
 from domain.values import Money
-from infra.due import DueCases
-from infra.envelope import encode
-from infra.log import Page
+from infra.read_models.due import DueCases
+from infra.read_models.tables import WHOLE_LOG, Table
 from infra.runtime import Runtime
-from infra.tables import WHOLE_LOG, Table
+from infra.store.envelope import encode
+from infra.store.log import Page
 
 OFFICE = Calendar(week=dict.fromkeys(WEEKDAYS[:5], ("09:00-17:00",)))
 START = datetime(2024, 1, 15, 9, 30, tzinfo=UTC)

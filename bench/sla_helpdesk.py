@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from measure import fresh_runtime
 
-from api.importing import run_import
+from api.files.importing import run_import
 from commands.agreements import DefineAgreement
 from commands.command import ByExternalId
 from commands.execute import execute
@@ -28,8 +28,8 @@ from consumers.follow import advance
 from domain.agreement import Promise, Scope
 from domain.calendar import WEEKDAYS, Calendar
 from domain.terms import ClockRule, Terms
-from infra.sequencing import Sequencing
-from infra.sla import SlaReader
+from infra.read_models.sla import SlaReader
+from infra.store.sequencing import Sequencing
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("CRM_REAL_DATA", ROOT.parent / "shared" / "data"))

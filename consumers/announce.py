@@ -5,7 +5,7 @@ import threading
 import structlog
 
 from consumers.loop import run
-from infra.announced import Announcement
+from infra.kafka.announced import Announcement
 from infra.lease import Fenced
 
 log = structlog.get_logger()

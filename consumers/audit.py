@@ -3,7 +3,7 @@
 import threading
 
 from consumers.loop import run
-from infra.audit import Audit
+from infra.audit.audit import Audit
 
 CHECKPOINT_SECONDS = 1.0
 

@@ -18,11 +18,11 @@ from typing import NamedTuple, Protocol
 
 from consumers.follow import advance
 from consumers.rebuild import Paused, fold_slice
-from infra.builds import Build, Poison, Slice, begin, begin_check, presence
 from infra.database import pool as open_pool
-from infra.log import BUCKETS, EmbeddedLog
-from infra.read_models import ServingTables
-from infra.tables import Moved, Table
+from infra.read_models.builds import Build, Poison, Slice, begin, begin_check, presence
+from infra.read_models.tables import Moved, Table
+from infra.read_models.versions import ServingTables
+from infra.store.log import BUCKETS, EmbeddedLog
 from projections.catalogue import BY_NAME
 
 LOOK_SECONDS = 0.25

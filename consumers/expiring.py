@@ -13,9 +13,9 @@ import structlog
 from commands.command import named_id
 from consumers.loop import run
 from domain.personal import GROUPS
-from infra.erasure import Task, carry_out, destroy, unfinished
+from infra.privacy.erasure import Task, carry_out, destroy, unfinished
+from infra.privacy.schedules import DueData, due_data, tenants
 from infra.runtime import Runtime
-from infra.schedules import DueData, due_data, tenants
 
 PAUSE_SECONDS = 3600.0
 

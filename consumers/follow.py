@@ -9,9 +9,9 @@ import structlog
 from consumers import measured
 from consumers.loop import run
 from domain.events import Event, Recorded
-from infra.envelope import decode
-from infra.log import EmbeddedLog, Page
-from infra.tables import WHOLE_LOG, Change, Key, Moved, Parking, Table
+from infra.read_models.tables import WHOLE_LOG, Change, Key, Moved, Parking, Table
+from infra.store.envelope import decode
+from infra.store.log import EmbeddedLog, Page
 from projections.projection import NotApplicable, Projection, Row
 
 BATCH = 40_000

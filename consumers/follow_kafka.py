@@ -7,11 +7,11 @@ import structlog
 
 from consumers.follow import apply
 from consumers.loop import run
-from infra.log import Page
-from infra.log_kafka import Chain, KafkaLog, Polled, continue_chain
-from infra.log_search import offset_after
-from infra.published import last_positions
-from infra.tables import Moved, Table
+from infra.kafka.log import Chain, KafkaLog, Polled, continue_chain
+from infra.kafka.log_search import offset_after
+from infra.kafka.published import last_positions
+from infra.read_models.tables import Moved, Table
+from infra.store.log import Page
 
 POLL_SECONDS = 0.2
 DOUBT_SECONDS = 3.0

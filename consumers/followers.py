@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from consumers.loop import place, run
-from infra.read_models import ServingTables
-from infra.tables import Table
+from infra.read_models.tables import Table
+from infra.read_models.versions import ServingTables
 
 LOOK_SECONDS = 0.5
 

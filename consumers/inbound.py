@@ -8,7 +8,7 @@ import structlog
 from commands.ingest import ingest
 from commands.ports import Busy, Who
 from consumers.loop import run
-from infra.inbound import Arrived, Inbound
+from infra.kafka.inbound import Arrived, Inbound
 from infra.runtime import Runtime
 
 POLL_SECONDS = 0.5

@@ -6,9 +6,9 @@ import structlog
 
 from consumers.follow import fold, key_of
 from domain.events import Event, Recorded
-from infra.envelope import decode
-from infra.parked import WaitingRow, waiting
-from infra.tables import Key, Parking, Table
+from infra.read_models.parked import WaitingRow, waiting
+from infra.read_models.tables import Key, Parking, Table
+from infra.store.envelope import decode
 
 log = structlog.get_logger()
 

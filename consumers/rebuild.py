@@ -13,10 +13,10 @@ import orjson
 
 from consumers.follow import Folded, fold, fold_keyed, key_of
 from domain.events import Event, Recorded
-from infra.builds import Build, Fits, Slice
-from infra.envelope import decode
-from infra.log import BUCKETS, EmbeddedLog, Found
-from infra.tables import Key, Parking
+from infra.read_models.builds import Build, Fits, Slice
+from infra.read_models.tables import Key, Parking
+from infra.store.envelope import decode
+from infra.store.log import BUCKETS, EmbeddedLog, Found
 from projections.projection import Row
 
 PAGE = 8_000

@@ -6,8 +6,8 @@ from collections import deque
 import structlog
 
 from consumers.loop import run
+from infra.kafka.published import NotPublished, Publication, Sent
 from infra.lease import Fenced
-from infra.published import NotPublished, Publication, Sent
 
 PAGE = 4_000
 """How many positions are handed to the client at once."""

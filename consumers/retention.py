@@ -28,8 +28,8 @@ from domain.rejected import Rejected
 from domain.retention import Candidate, Models, candidates, contracts_with, known, models
 from domain.retention_policy import RetentionPolicy
 from domain.values import Money
-from infra.customer_features import row_as_of, rows_as_of
-from infra.retention import Held, fits_of, open_alerts, policy_of
+from infra.read_models.customer_features import row_as_of, rows_as_of
+from infra.read_models.retention import Held, fits_of, open_alerts, policy_of
 from infra.runtime import Runtime
 from projections.features import by_day, features, standing
 

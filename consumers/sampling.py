@@ -3,9 +3,9 @@
 from random import Random
 
 from consumers.follow import fold
-from infra.compare import Comparison, compare_sample, reached_in, reading, sample
-from infra.envelope import decode
-from infra.tables import Table
+from infra.read_models.compare import Comparison, compare_sample, reached_in, reading, sample
+from infra.read_models.tables import Table
+from infra.store.envelope import decode
 
 
 def verify_sample(table: Table, count: int, seed: int | None = None) -> Comparison:

@@ -6,7 +6,7 @@ import structlog
 
 from consumers.loop import run
 from infra.lease import Fenced
-from infra.sequencing import Sequencing
+from infra.store.sequencing import Sequencing
 
 GATHER_SECONDS = 0.005
 """How long to let events gather: numbering them is a commit, for one as for thousands."""

@@ -15,11 +15,11 @@ from consumers.followers import keep_followed
 from consumers.sequencer import sequence
 from consumers.settling import settle
 from consumers.timers import watch
-from infra.due import DueCases
 from infra.lease import holder
+from infra.read_models.due import DueCases
+from infra.read_models.tables import Table
 from infra.runtime import Runtime
-from infra.sequencing import Sequencing
-from infra.tables import Table
+from infra.store.sequencing import Sequencing
 
 ROLES = ("sequencer", "follow", "timers", "audit", "relay", "inbound", "announce")
 """What a process can do besides answering; the last three need Kafka."""
@@ -80,11 +80,11 @@ def kafka_loops(
     from consumers.follow_kafka import follow_kafka  # noqa: PLC0415
     from consumers.inbound import take_in  # noqa: PLC0415
     from consumers.relay import relay  # noqa: PLC0415
-    from infra.announced import Announcement  # noqa: PLC0415
-    from infra.inbound import Inbound  # noqa: PLC0415
-    from infra.log_kafka import KafkaLog  # noqa: PLC0415
-    from infra.published import Publication  # noqa: PLC0415
-    from infra.topics import TopicNames  # noqa: PLC0415
+    from infra.kafka.announced import Announcement  # noqa: PLC0415
+    from infra.kafka.inbound import Inbound  # noqa: PLC0415
+    from infra.kafka.log import KafkaLog  # noqa: PLC0415
+    from infra.kafka.published import Publication  # noqa: PLC0415
+    from infra.kafka.topics import TopicNames  # noqa: PLC0415
 
     names = TopicNames(runtime.settings.kafka_prefix)
     if "relay" in roles:

@@ -11,7 +11,7 @@ import structlog
 from commands.ports import Who
 from consumers.loop import run
 from consumers.retention import Sweep, settle_alerts
-from infra.retention import tenants_with_open_alerts
+from infra.read_models.retention import tenants_with_open_alerts
 from infra.runtime import Runtime
 
 PAUSE_SECONDS = 300.0

@@ -11,9 +11,9 @@ from consumers.building import LEVEL
 from consumers.follow import advance
 from domain.rejected import Rejected
 from infra.database import BUSY
-from infra.log import EmbeddedLog
-from infra.read_models import NotLevel, ServingTables, Version, find, switch, waiting_rows
-from infra.tables import Moved
+from infra.read_models.tables import Moved
+from infra.read_models.versions import NotLevel, ServingTables, Version, find, switch, waiting_rows
+from infra.store.log import EmbeddedLog
 
 PAUSE_SECONDS = 0.05
 

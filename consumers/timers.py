@@ -18,7 +18,7 @@ from commands.ports import Busy, Request, Who
 from commands.session import Ports
 from consumers.loop import run
 from domain.clocks import Due, dues
-from infra.due import DueCase, DueCases
+from infra.read_models.due import DueCase, DueCases
 from projections.sla_clocks import service
 
 LIMIT = 200

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from infra.database import Conn, Pool, connect, pool, unapplied, unsafe_settings
-from infra.keys import Keyring, WrongKey
-from infra.master_keys import FileMasterKeys, LostEpoch
+from infra.keys.keyring import Keyring, WrongKey
+from infra.keys.masters import FileMasterKeys, LostEpoch
 from infra.progress import Level, progress, refused
-from infra.read_models import ServingTables
+from infra.read_models.versions import ServingTables
 from infra.runtime import database_url, pool_of_keys
 from infra.settings import Settings
 from projections.catalogue import ALL

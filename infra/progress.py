@@ -7,7 +7,7 @@ from typing import NamedTuple
 import orjson
 
 from infra.database import Conn, Pool
-from infra.tables import Table
+from infra.read_models.tables import Table
 
 HEAD = """
 SELECT (SELECT coalesce(max(position), 0) FROM crm.log) AS head,

@@ -11,18 +11,18 @@ import structlog
 from commands.session import Ports
 from domain.rejected import Rejected
 from infra.access import AccessLog
-from infra.audit import Audit
+from infra.audit.audit import Audit
+from infra.audit.stamping import Stamping
 from infra.database import Pool, migrate, pool, unsafe_settings
-from infra.erasure_ledger import ErasureLedger
-from infra.event_store import PostgresEventStore
 from infra.ids import uuid7
-from infra.keys import Keyring
-from infra.log import EmbeddedLog
-from infra.master_keys import master_keys
-from infra.read_models import ServingTables
-from infra.refused import PostgresRefusedMessages
+from infra.keys.keyring import Keyring
+from infra.keys.masters import master_keys
+from infra.privacy.erasure_ledger import ErasureLedger
+from infra.read_models.versions import ServingTables
 from infra.settings import Settings
-from infra.stamping import Stamping
+from infra.store.event_store import PostgresEventStore
+from infra.store.log import EmbeddedLog
+from infra.store.refused import PostgresRefusedMessages
 from infra.zones import use_pinned_zones
 from projections.catalogue import ALL
 
@@ -123,7 +123,7 @@ def stamping_of(settings: Settings, connections: Pool) -> Stamping | None:
             sentence = "CRM_TSA_URL needs CRM_TSA_CERTIFICATES: whose time stamps are believed."
             raise Rejected("time_stamp.no_anchor", sentence)
         return None
-    from infra.time_stamp import TimeStampAuthority, anchors_in  # noqa: PLC0415 - few need it
+    from infra.audit.time_stamp import TimeStampAuthority, anchors_in  # noqa: PLC0415 - few need it
 
     authority = TimeStampAuthority(settings.tsa_url, anchors_in(settings.tsa_certificates))
     return Stamping(connections, authority, settings.tsa_seconds)

@@ -13,7 +13,7 @@ from commands.customers import AddIdentifier, ChangeProfile, RateSatisfaction, R
 from commands.ingest import ingest
 from commands.interactions import RecordInteraction
 from commands.leads import CaptureLead, PlanActivity
-from infra.refused import message_of
+from infra.store.refused import message_of
 from tests.world import NOON, World
 
 CANARIES = 60

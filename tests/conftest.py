@@ -18,8 +18,8 @@ from consumers.follow import advance
 from infra.database import connect, migrate
 from infra.embedded import EmbeddedPostgres
 from infra.runtime import Runtime, open_runtime
-from infra.sequencing import Sequencing
 from infra.settings import Settings
+from infra.store.sequencing import Sequencing
 from tests.kafka.finding import bootstrap, our_own_broker, pytest_terminal_summary
 
 __all__ = ["bootstrap", "our_own_broker", "pytest_terminal_summary"]

@@ -15,9 +15,9 @@ from domain.agreement import Compensation, Credit, Escalation, Promise, Scope
 from domain.calendar import ALWAYS
 from domain.terms import ClockRule, Terms, WarnAt
 from domain.values import Money
-from infra.due import DueCases
-from infra.envelope import decode
-from infra.sla import SlaReader
+from infra.read_models.due import DueCases
+from infra.read_models.sla import SlaReader
+from infra.store.envelope import decode
 
 START = datetime(2024, 1, 15, 10, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

@@ -8,7 +8,7 @@ import click
 import pytest
 import typer
 
-from api.cli import app
+from api.cli.main import app
 from infra.settings import Settings
 from tests.test_architecture import PACKAGES, ROOT
 

@@ -27,9 +27,9 @@ from domain.catalogue import EVENTS
 from domain.events import RETIRED, Event, Recorded, Unreadable
 from domain.personal import Redacted
 from domain.schedule import Schedule
-from infra import envelope
-from infra.envelope import decode, decode_opened, encode
-from infra.keys import DataKey
+from infra.keys.keyring import DataKey
+from infra.store import envelope
+from infra.store.envelope import decode, decode_opened, encode
 from tests.strategies import EVERYDAY, KEEPING, LOST, UUIDS, story
 
 EVENTS_FILE = Path(__file__).parent / "golden" / "events.json"

@@ -36,7 +36,7 @@ def test_what_is_read_at_run_time_lies_inside_the_packages():
 
 
 def test_the_command_is_called_crm():
-    assert PROJECT["project"]["scripts"] == {"crm": "api.cli:main"}
+    assert PROJECT["project"]["scripts"] == {"crm": "api.cli.main:main"}
 
 
 COMES_WITH = {

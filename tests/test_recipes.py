@@ -38,10 +38,10 @@ for projection in ALL:
 """,
     "A new projection": """
 import sys
-from api import cli
+from api.cli import main as cli
 from commands.leads import WinLead
 from infra.runtime import open_runtime
-from infra.sequencing import Sequencing
+from infra.store.sequencing import Sequencing
 from infra.settings import Settings
 from projections.lead_sources import TOTALS
 from tests.strategies import DESK, PROLOGUE

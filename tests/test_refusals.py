@@ -36,7 +36,7 @@ def test_every_code_of_the_rules_is_provoked_by_a_scenario_or_a_command():
     """In `domain/` and `commands/` a code must be the argument of `rejected(…)` or be compared."""
     provoked = set()
     for folder in ("domain", "commands", "infra", "api"):
-        for test in (ROOT / "tests" / folder).glob("test_*.py"):
+        for test in (ROOT / "tests" / folder).rglob("test_*.py"):
             provoked |= codes_in(test)
     codes = {code for _, code, _ in refusals(PURE)}
     assert len(codes) > 25

@@ -16,8 +16,8 @@ from commands.execute import execute
 from commands.ports import Answer, Batch, Request, StaleStream, Verdict, Who
 from commands.session import Ports, Stream, after
 from domain.lead import Pipeline, PipelineStage
-from infra.envelope import decode, encode
-from infra.keys import DataKey, Slot
+from infra.keys.keyring import DataKey, Slot
+from infra.store.envelope import decode, encode
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SALES = Pipeline("sales", (PipelineStage("new", 10), PipelineStage("offer", 60)))

@@ -14,7 +14,7 @@ from commands.customers import (
 from consumers.follow import advance
 from domain.values import Money
 from infra.runtime import Runtime
-from infra.sequencing import Sequencing
+from infra.store.sequencing import Sequencing
 from tests.strategies import PROLOGUE, command
 from tests.world import World
 

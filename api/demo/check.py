@@ -32,9 +32,9 @@ from consumers.timers import fire
 from domain.money import money
 from domain.values import email
 from infra.api_keys import ApiKeys
-from infra.due import DueCases
-from infra.keys import NOBODY
-from infra.reader import Reader
+from infra.keys.keyring import NOBODY
+from infra.read_models.due import DueCases
+from infra.read_models.reader import Reader
 from infra.runtime import Runtime, open_runtime
 from infra.settings import Settings
 

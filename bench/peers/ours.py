@@ -12,8 +12,8 @@ from psycopg.conninfo import make_conninfo
 from consumers.follow_kafka import follow_kafka
 from infra.database import pool
 from infra.ids import uuid7
-from infra.log_kafka import KafkaLog
-from infra.tables import Table
+from infra.kafka.log import KafkaLog
+from infra.read_models.tables import Table
 from projections.customer_view import customer_view
 
 bootstrap, topic, host, port, database, user = sys.argv[1:]

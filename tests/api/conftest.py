@@ -21,8 +21,8 @@ from api.server import serving
 from consumers.follow import advance
 from infra.api_keys import ApiKeys, Role
 from infra.runtime import Runtime, open_runtime
-from infra.sequencing import Sequencing
 from infra.settings import Settings
+from infra.store.sequencing import Sequencing
 
 TENANTS = (f"tenant-{number}" for number in count())
 TABLES = ("event", "command", "identifier", "refused")

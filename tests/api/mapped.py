@@ -1,7 +1,7 @@
 """Rows and the events that a mapping makes of them, for the tests of mappings."""
 
-from api.mapper import Mapper
-from api.mapping import parse
+from api.files.mapper import Mapper
+from api.files.mapping import parse
 
 PAID = 'paid = { from = "{paid}", as = "money", currency = "USD" }'
 

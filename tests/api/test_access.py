@@ -11,7 +11,7 @@ from api.auth import MAY, OPEN
 from api.docs import document
 from consumers.timers import fire
 from infra.api_keys import ApiKeys, Role
-from infra.due import DueCases
+from infra.read_models.due import DueCases
 from infra.runtime import Runtime
 from tests.api.test_retention_reads import HEALTH, raise_alert
 from tests.api.test_sla import PROMISE

@@ -10,9 +10,9 @@ import pytest
 from api.questions import opaque
 from commands.ingest import Message, ingest
 from commands.ports import Who
-from infra.reader import Reader
+from infra.read_models.reader import Reader
+from infra.read_models.tables import Key
 from infra.runtime import Runtime
-from infra.tables import Key
 
 FEED = "/v1/changes/customer_view"
 WRITERS, BATCHES, BATCH = 4, 30, 5

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from api import cli, output
-from api.cli_common import FAILED, NOT_FOUND, UNREACHABLE, USAGE, Fault, identifier, instant
+from api import output
+from api.cli import main as cli
+from api.cli.common import FAILED, NOT_FOUND, UNREACHABLE, USAGE, Fault, identifier, instant
 from api.demo.play import play
 from api.demo.story import EMAIL, story
 from api.demo.world import World
@@ -23,8 +24,8 @@ from consumers.follow import advance
 from domain.money import money
 from domain.values import email, external_id, phone
 from infra.runtime import open_runtime
-from infra.sequencing import Sequencing
 from infra.settings import Settings
+from infra.store.sequencing import Sequencing
 from tests.conftest import database
 
 
@@ -305,7 +306,7 @@ def test_a_wrong_setting_is_told_by_its_name(
 def test_a_fault_of_ours_keeps_its_traceback(
     crm: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.reader.Reader.history", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("infra.read_models.reader.Reader.history", lambda *_, **__: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["crm", "history", EMAIL])
     with pytest.raises(ZeroDivisionError):
         cli.main()
@@ -324,7 +325,7 @@ def test_help_imports_nothing_that_takes_long() -> None:
     script = """
 import sys
 sys.argv = ["crm", "--help"]
-from api.cli import main
+from api.cli.main import main
 try:
     main()
 except SystemExit:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from api import cli
-from api.cli_common import FAILED, INTERRUPTED, USAGE
+from api.cli import main as cli
+from api.cli.common import FAILED, INTERRUPTED, USAGE
 from commands.command import ByEmail
 from commands.execute import execute
 from commands.interactions import RecordInteraction
 from commands.ports import Request, Who
 from infra.ids import uuid7
 from infra.runtime import open_runtime
-from infra.sequencing import Sequencing
 from infra.settings import Settings
+from infra.store.sequencing import Sequencing
 
 Run = Callable[..., tuple[int, str]]
 
@@ -102,7 +102,7 @@ def test_an_import_that_is_interrupted_says_what_to_do(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("api.importing.run_import", interrupted)
+    monkeypatch.setattr("api.files.importing.run_import", interrupted)
     (tmp_path / "one.ndjson").touch()
     code, said = crm("import", str(tmp_path / "one.ndjson"))
     assert (code, said.startswith("Interrupted. What was taken in stays")) == (INTERRUPTED, True)

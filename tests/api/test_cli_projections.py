@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from api import cli
-from api.cli_common import FAILED, NOT_FOUND
-from infra.builds import presence
+from api.cli import main as cli
+from api.cli.common import FAILED, NOT_FOUND
 from infra.database import url_of
-from infra.read_models import versions
+from infra.read_models.builds import presence
+from infra.read_models.versions import versions
 from infra.runtime import Runtime, open_runtime
 from infra.settings import Settings
 from tests.api.test_cli import Done

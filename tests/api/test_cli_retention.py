@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner, Result
 
-from api.cli import app
-from api.cli_common import Fault
+from api.cli.common import Fault
+from api.cli.main import app
 from domain.rejected import Rejected
 from domain.retention_policy import RetentionPolicy
 from infra.runtime import Runtime

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from api import cli
 from api.agreement_file import agreement_of, duration, read_agreement
-from api.cli_common import FAILED, NOT_FOUND, USAGE
+from api.cli import main as cli
+from api.cli.common import FAILED, NOT_FOUND, USAGE
 from api.demo.agreement import TEXT
 from commands.cases import NoteAgentAnswer, OpenCase, ResolveCase
 from commands.command import ByEmail, ByExternalId
@@ -21,7 +21,7 @@ from commands.execute import execute
 from commands.ports import Request, Who
 from consumers.timers import fire
 from domain.rejected import Rejected
-from infra.due import DueCases
+from infra.read_models.due import DueCases
 from tests.api.conftest import TENANTS
 
 FILE = """

@@ -27,7 +27,7 @@ from commands.ports import Who
 from domain.rejected import Rejected
 from infra.runtime import Runtime
 
-CRM = [sys.executable, "-P", "-c", "from api.cli import main; main()"]
+CRM = [sys.executable, "-P", "-c", "from api.cli.main import main; main()"]
 SMALL = ["--customers", "10"]
 SECONDS = 150
 UNUSUAL = {"PYTHONDONTWRITEBYTECODE"}

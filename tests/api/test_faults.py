@@ -38,7 +38,7 @@ def failing(error: Exception) -> Any:
     ("place", "method", "path"),
     [
         ("api.publish.ingest", "POST", "/v1/events"),
-        ("infra.reader.Reader.leads", "GET", "/v1/leads"),
+        ("infra.read_models.reader.Reader.leads", "GET", "/v1/leads"),
         ("infra.api_keys.ApiKeys.find", "GET", "/v1/leads"),
     ],
 )
@@ -57,7 +57,7 @@ def test_what_may_pass_asks_to_come_back(
     ("place", "method", "path"),
     [
         ("api.publish.ingest", "POST", "/v1/events"),
-        ("infra.reader.Reader.leads", "GET", "/v1/leads"),
+        ("infra.read_models.reader.Reader.leads", "GET", "/v1/leads"),
         ("infra.api_keys.ApiKeys.find", "GET", "/v1/leads"),
         ("api.health.progress", "GET", "/readyz"),
     ],

@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 
 from api.http import create_app
 from infra.progress import progress
+from infra.read_models.tables import Key, Parking, Table
 from infra.runtime import Runtime
-from infra.tables import Key, Parking, Table
 
 
 def figures(client: Any) -> dict[str, float]:

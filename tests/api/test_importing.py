@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from api.importing import run_import
-from api.mapping import parse
-from api.occurrences import Occurrences
+from api.files.importing import run_import
+from api.files.mapping import parse
+from api.files.occurrences import Occurrences
 from commands.ingest import take_in
 from commands.ports import Busy
 from domain.lead import Pipeline, PipelineStage
@@ -133,9 +133,9 @@ def test_an_empty_file_is_nothing(importer):
 
 def test_batches_hold_no_more_than_fits_into_memory(importer, monkeypatch):
     sizes = []
-    monkeypatch.setattr("api.importing.BATCH_BYTES_MAX", 1000)
+    monkeypatch.setattr("api.files.importing.BATCH_BYTES_MAX", 1000)
     monkeypatch.setattr(
-        "api.importing.ingester",
+        "api.files.importing.ingester",
         lambda runtime, who: lambda items, readings: sizes.append(len(items)) or [],
     )
     with pytest.raises(ValueError, match="zip"):
@@ -151,8 +151,8 @@ def test_an_import_is_patient_while_others_change_the_same(importer, monkeypatch
             raise Busy("Others were quicker.")
         return take_in(*asked)
 
-    monkeypatch.setattr("api.importing.take_in", at_first_busy)
-    monkeypatch.setattr("api.importing.BUSY_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("api.files.importing.take_in", at_first_busy)
+    monkeypatch.setattr("api.files.importing.BUSY_PAUSE_SECONDS", 0)
     assert importer.take(clicks(5)).verdicts == {"accepted": 5}
 
 
@@ -160,7 +160,7 @@ def test_what_breaks_an_import_ends_it_at_once(importer, monkeypatch):
     def gone(*_: Any) -> Any:
         raise ConnectionError("The database is gone.")
 
-    monkeypatch.setattr("api.importing.take_in", gone)
+    monkeypatch.setattr("api.files.importing.take_in", gone)
     with pytest.raises(ConnectionError):
         importer.take(clicks(500), batch=1)
     assert "reader_0" not in {thread.name for thread in threading.enumerate()}
@@ -339,8 +339,8 @@ def test_occurrences_are_counted_beyond_the_cache():
 LIFE = """
 import sys, time
 from pathlib import Path
-from api.importing import run_import
-from api.mapping import load
+from api.files.importing import run_import
+from api.files.mapping import load
 from infra.runtime import open_runtime
 from infra.settings import Settings
 

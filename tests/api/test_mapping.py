@@ -7,12 +7,12 @@ import orjson
 import pytest
 from pydantic import BaseModel
 
-from api import mapping as format_
-from api.importing import run_import
-from api.mapper import Mapper
-from api.mapping import load, parse
-from api.rows import Layout
-from api.sources import source_of
+from api.files import mapping as format_
+from api.files.importing import run_import
+from api.files.mapper import Mapper
+from api.files.mapping import load, parse
+from api.files.rows import Layout
+from api.files.sources import source_of
 from domain.rejected import Rejected
 from tests.api.mapped import events_of, purchase
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.mapping import parse
-from api.templates import Names, template
+from api.files.mapping import parse
+from api.files.templates import Names, template
 from domain.rejected import Rejected
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from commands.ports import Who
 from infra.approvals import Approvals
-from infra.audit_tree import EVENTS
-from infra.proofs import read_checkpoint
+from infra.audit.proofs import read_checkpoint
+from infra.audit.tree import EVENTS
 from infra.runtime import Runtime
 from tests.api.conftest import Caller
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.reader import Reader
+from infra.read_models.reader import Reader
 
 EUR = "EUR"
 ANN, BOB, CID = "ann@example.org", "bob@example.org", "cid@example.org"

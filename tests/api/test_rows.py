@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from api.rows import LINE_BYTES_MAX, RECORD_LINES_MAX, Layout, Rows
+from api.files.rows import LINE_BYTES_MAX, RECORD_LINES_MAX, Layout, Rows
 from domain.rejected import Rejected
 
 FIXED = {"format": "fixed", "header": False, "columns": ("id", "name", "n"), "widths": (4, 6, 3)}

@@ -85,7 +85,7 @@ def test_whoever_hangs_up_leaves_nothing_behind(live_caller: Any, live: Any) -> 
 def test_a_call_in_work_is_answered_before_the_end(
     runtime: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from infra.reader import Listing, Reader  # noqa: PLC0415
+    from infra.read_models.reader import Listing, Reader  # noqa: PLC0415
 
     begun = threading.Event()
 

@@ -2,8 +2,8 @@
 
 from consumers import building
 from consumers.building import Means, Progress
-from infra.builds import Poison
 from infra.database import url_of
+from infra.read_models.builds import Poison
 
 
 class Watch:

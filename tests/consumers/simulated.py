@@ -10,11 +10,11 @@ from zlib import crc32
 import orjson
 
 from consumers import follow
-from infra.builds import Poison, Slice, TakenOver, ranges
-from infra.envelope import decode
-from infra.log import BUCKETS, Page
-from infra.log_kafka import Link
-from infra.tables import WHOLE_LOG, Key, Moved
+from infra.kafka.log import Link
+from infra.read_models.builds import Poison, Slice, TakenOver, ranges
+from infra.read_models.tables import WHOLE_LOG, Key, Moved
+from infra.store.envelope import decode
+from infra.store.log import BUCKETS, Page
 from projections.catalogue import ALL
 from tests.strategies import story
 

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from consumers import follow, follow_kafka, rebuild
-from infra import read_models
-from infra.builds import Slice, TakenOver
-from infra.log import BUCKETS
-from infra.log_kafka import Link, Polled
-from infra.read_models import NotLevel
-from infra.tables import WHOLE_LOG, Moved
+from infra.kafka.log import Link, Polled
+from infra.read_models import versions as read_models
+from infra.read_models.builds import Slice, TakenOver
+from infra.read_models.tables import WHOLE_LOG, Moved
+from infra.read_models.versions import NotLevel
+from infra.store.log import BUCKETS
 from tests.consumers.simulated import (
     PARTITIONS,
     Build,

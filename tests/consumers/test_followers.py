@@ -10,15 +10,15 @@ from structlog.testing import capture_logs
 
 from consumers import followers
 from consumers.followers import keep_followed
+from infra.read_models.tables import Table
 from infra.runtime import Runtime
-from infra.tables import Table
 from tests.kafka.broker import free_ports
 from tests.kafka.support import eventually
 
 NOBODY_THERE = """
 import sys, threading, time
 from kafka.errors import KafkaError
-from infra import log_kafka
+from infra.kafka import log as log_kafka
 log_kafka.REACH_SECONDS = 0.3
 try:
     log_kafka.KafkaLog(sys.argv[1], "group", None, "topic")

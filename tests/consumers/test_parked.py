@@ -15,11 +15,11 @@ from consumers.parked import discard, retry
 from domain.customer import PurchaseRecorded
 from domain.events import EVENTS
 from domain.values import Money
-from infra.parked import NotParked, parked_rows
 from infra.progress import progress
-from infra.reader import Reader
+from infra.read_models.parked import NotParked, parked_rows
+from infra.read_models.reader import Reader
+from infra.read_models.tables import Key, Table
 from infra.runtime import Runtime
-from infra.tables import Key, Table
 from projections.projection import Column, NotApplicable, Projection, Row, by_customer
 
 ME = Who("test", "tester")

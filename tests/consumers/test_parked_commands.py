@@ -8,16 +8,16 @@ import orjson
 import pytest
 from eventsourcing.persistence import StoredEvent
 
-from api import cli
-from api.cli_common import FAILED, NOT_FOUND, USAGE
+from api.cli import main as cli
+from api.cli.common import FAILED, NOT_FOUND, USAGE
 from commands.command import ByExternalId
 from commands.customers import AssignTier, RegisterCustomer
 from commands.execute import execute
 from commands.ports import Request, Who
 from infra.ids import uuid7
-from infra.recorder import Recorder
 from infra.runtime import Runtime
 from infra.settings import Settings
+from infra.store.recorder import Recorder
 
 ANN = ByExternalId(system="shop", id="ann")
 

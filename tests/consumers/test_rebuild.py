@@ -12,10 +12,10 @@ from domain.customer import PurchaseRecorded
 from domain.events import EVENTS
 from domain.rejected import Rejected
 from domain.values import Money
-from infra.builds import Build, ranges
-from infra.keys import NOBODY
-from infra.log import BUCKETS
-from infra.read_models import ServingTables, find
+from infra.keys.keyring import NOBODY
+from infra.read_models.builds import Build, ranges
+from infra.read_models.versions import ServingTables, find
+from infra.store.log import BUCKETS
 from projections.catalogue import ALL
 from projections.projection import Column, Projection, by_customer
 from tests.consumers.rebuilding import Watch, build, dump, means, waiting

@@ -11,12 +11,12 @@ from consumers import building, rebuild, switching
 from consumers.follow import advance
 from consumers.service import running
 from domain.rejected import Rejected
-from infra.builds import Build, Slice, TakenOver, begin, presence
 from infra.database import url_of
-from infra.log import BUCKETS
 from infra.progress import progress
-from infra.read_models import drop, find, pause, versions
-from infra.tables import Moved
+from infra.read_models.builds import Build, Slice, TakenOver, begin, presence
+from infra.read_models.tables import Moved
+from infra.read_models.versions import drop, find, pause, versions
+from infra.store.log import BUCKETS
 from tests.consumers.rebuilding import Watch, build, dump
 from tests.strategies import command
 from tests.worlds import grown

@@ -14,7 +14,7 @@ from commands.ports import Request, Verdict, Who
 from consumers.retention import Sweep, assess, fit, raise_alerts, regroup, settle_alerts
 from domain.rejected import Rejected
 from infra.ids import uuid7
-from infra.retention import fits_of
+from infra.read_models.retention import fits_of
 from infra.runtime import Runtime
 from projections import save_queue
 

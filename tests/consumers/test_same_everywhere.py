@@ -11,7 +11,7 @@ from tests.worlds import caught_up, grown
 
 VERIFY = """
 import sys
-from api.cli_compare import verify
+from api.cli.compare import verify
 from projections.catalogue import ALL
 print(f"Python {sys.version_info.major}.{sys.version_info.minor}")
 for projection in ALL:

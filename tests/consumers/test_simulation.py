@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import pytest
 
 from consumers import follow_kafka, rebuild
-from infra import read_models
-from infra.log_kafka import Chain
-from infra.tables import WHOLE_LOG, Moved
+from infra.kafka.log import Chain
+from infra.read_models import versions as read_models
+from infra.read_models.tables import WHOLE_LOG, Moved
 from tests.consumers.simulated import Change, Table, Wrong
 from tests.consumers.simulation import Simulation
 

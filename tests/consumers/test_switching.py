@@ -7,7 +7,7 @@ import pytest
 from consumers import building, rebuild, switching
 from consumers.follow import fold_keyed
 from domain.rejected import Rejected
-from infra.read_models import ServingTables, drop, versions
+from infra.read_models.versions import ServingTables, drop, versions
 from projections.projection import Column, NotApplicable
 from tests.consumers.rebuilding import Watch, build, dump, means
 from tests.worlds import grown

@@ -11,8 +11,8 @@ import psycopg
 from kafka import KafkaConsumer, TopicPartition
 
 from consumers.follow import advance
+from infra.read_models.tables import Table
 from infra.runtime import Runtime
-from infra.tables import Table
 from projections.catalogue import ALL
 from tests.faults.counted import counted
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import projections.catalogue
 from domain.catalogue import EVENTS
 from domain.events import Event, Recorded
-from infra.tables import WHOLE_LOG, Change, Moved, Table
+from infra.read_models.tables import WHOLE_LOG, Change, Moved, Table
 from projections.projection import Column, NotApplicable, Projection, Row, by_customer
 
 counted = Projection(
@@ -58,7 +58,7 @@ def main() -> None:
     projections.catalogue.ALL = (*projections.catalogue.ALL, counted)
     if os.environ.get("CRM_FAULTS_CONTROL"):
         Table.transaction = two_transactions
-    from api.cli import main as crm  # noqa: PLC0415 - it looks at the catalogue
+    from api.cli.main import main as crm  # noqa: PLC0415 - it looks at the catalogue
 
     crm()
 

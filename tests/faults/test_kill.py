@@ -16,9 +16,9 @@ import pytest
 from commands.ingest import ingest
 from consumers.follow import advance
 from infra.database import connect, url_of
-from infra.envelope import decode
 from infra.runtime import Runtime, open_runtime
-from infra.sequencing import Sequencing
+from infra.store.envelope import decode
+from infra.store.sequencing import Sequencing
 from tests.faults.life import ME, Told, commandid, end_leases, live, message, settings
 
 ROUNDS = 25

@@ -19,7 +19,7 @@ import pytest
 from consumers import building, rebuild, switching
 from consumers.building import Means
 from infra.database import url_of
-from infra.read_models import ServingTables, find, versions
+from infra.read_models.versions import ServingTables, find, versions
 from projections.catalogue import BY_NAME
 from projections.projection import Column
 from tests.consumers.rebuilding import Watch, dump

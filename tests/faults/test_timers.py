@@ -20,9 +20,9 @@ from commands.ports import Request, Who
 from consumers.service import running
 from consumers.timers import watch
 from domain.sla import TARGETS
-from infra.due import DueCases
-from infra.envelope import decode
+from infra.read_models.due import DueCases
 from infra.runtime import Runtime
+from infra.store.envelope import decode
 from tests.desk import ANN, case
 from tests.kafka.support import eventually
 

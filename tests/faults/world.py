@@ -15,11 +15,11 @@ import psycopg
 import structlog
 from kafka.admin import KafkaAdminClient
 
-from api.cli_common import UNREACHABLE
+from api.cli.common import UNREACHABLE
 from infra.embedded import EmbeddedPostgres
+from infra.kafka.topics import TopicNames, Topics, wanted
 from infra.runtime import Runtime, open_runtime
 from infra.settings import Settings
-from infra.topics import TopicNames, Topics, wanted
 from projections.catalogue import ALL
 from tests.faults.counted import counted
 from tests.faults.cutter import Cutter

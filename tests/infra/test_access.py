@@ -10,8 +10,8 @@ from commands.command import ByEmail
 from commands.customers import RecordPurchase, RegisterCustomer
 from infra.access import looking
 from infra.api_keys import ApiKeys
-from infra.audit_tree import ACCESS
-from infra.reader import Reader
+from infra.audit.tree import ACCESS
+from infra.read_models.reader import Reader
 from tests.world import World
 
 ANN, BOB = ByEmail(email="ann@example.org"), ByEmail(email="bob@example.org")

@@ -8,9 +8,9 @@ import orjson
 from commands.cases import OpenCase
 from commands.execute import execute
 from commands.ports import Request, Who
-from infra import announced
-from infra.announced import Announcement
-from infra.topics import TopicNames
+from infra.kafka import announced
+from infra.kafka.announced import Announcement
+from infra.kafka.topics import TopicNames
 from projections.sla_clocks import sla_clocks
 from tests.desk import ANN, case
 

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from infra.inbound import message
+from infra.kafka.inbound import message
 
 
 def test_a_header_that_is_no_text_is_a_fault_of_the_message():

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.kafka.topics import TopicNames, Topics, wanted
 from infra.runtime import Runtime, open_runtime
 from infra.settings import Settings
-from infra.topics import TopicNames, Topics, wanted
 from projections.catalogue import ALL
 
 

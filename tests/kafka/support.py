@@ -10,8 +10,8 @@ from commands.execute import execute
 from commands.ports import Request, Verdict, Who
 from consumers.follow import advance
 from infra.ids import uuid7
+from infra.read_models.tables import Table
 from infra.runtime import Runtime
-from infra.tables import Table
 from projections.catalogue import ALL
 
 WHO = Who("demo", "test")

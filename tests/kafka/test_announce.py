@@ -8,13 +8,13 @@ from kafka import KafkaConsumer, TopicPartition
 from commands.customers import ChangeProfile
 from commands.interactions import RecordInteraction
 from consumers.service import running
-from infra.announced import shown
 from infra.ids import uuid7
+from infra.kafka.announced import shown
+from infra.kafka.topics import TopicNames
+from infra.read_models.tables import Key, Table
 from infra.runtime import Runtime
-from infra.tables import Key, Table
-from infra.topics import TopicNames
 from tests.canaries import forms, new_mark, plant
-from tests.infra.erased import forget
+from tests.infra.privacy.erased import forget
 from tests.kafka.support import eventually, level, traffic
 from tests.strategies import PROLOGUE, UUIDS
 from tests.world import World

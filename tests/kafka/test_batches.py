@@ -17,11 +17,11 @@ from kafka.protocol.consumer import IsolationLevel
 from kafka.record import MemoryRecords
 from structlog.testing import capture_logs
 
-from infra import batches
-from infra.batches import Raw
-from infra.log_kafka import Link, link_of
-from infra.published import Record
-from infra.topics import TopicNames, Topics, wanted
+from infra.kafka import batches
+from infra.kafka.batches import Raw
+from infra.kafka.log import Link, link_of
+from infra.kafka.published import Record
+from infra.kafka.topics import TopicNames, Topics, wanted
 
 COMPRESSIONS = [c for c in ("gzip", "snappy", "lz4", "zstd") if getattr(codecs, f"has_{c}")()]
 MAGIC_AT, CRC_AT, COVERED_FROM = 16, 17, 21

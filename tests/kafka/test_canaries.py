@@ -14,13 +14,13 @@ from commands.command import ByEmail
 from commands.ports import Who
 from consumers.service import running
 from infra import logs
-from infra.access_bundle import write_bundle
 from infra.approvals import Approvals
-from infra.audit_export import export
-from infra.erasure import ask, erase
-from infra.reader import Reader
+from infra.audit.export import export
+from infra.kafka.topics import TopicNames
+from infra.privacy.access_bundle import write_bundle
+from infra.privacy.erasure import ask, erase
+from infra.read_models.reader import Reader
 from infra.runtime import Runtime
-from infra.topics import TopicNames
 from tests.canaries import forms, found_in_database, new_mark, plant
 from tests.kafka.support import eventually, level
 

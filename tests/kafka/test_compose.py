@@ -16,8 +16,8 @@ import pytest
 import yaml
 from kafka.errors import KafkaTimeoutError
 
-from api.cli import told
-from api.cli_common import UNREACHABLE
+from api.cli.common import UNREACHABLE
+from api.cli.main import told
 from infra.runtime import Runtime
 from infra.settings import Settings
 from tests.kafka.broker import free_ports

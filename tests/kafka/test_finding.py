@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from consumers.service import running
+from infra.kafka.topics import TopicNames, Topics, wanted
 from infra.runtime import open_runtime
 from infra.settings import Settings
-from infra.topics import TopicNames, Topics, wanted
 from projections.catalogue import ALL
 from tests.kafka.finding import HOW_TO_GET_ONE, KAFKA_IMAGE, POSTGRES_IMAGE, docker_runs
 from tests.kafka.support import eventually, level, traffic

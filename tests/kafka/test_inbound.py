@@ -5,8 +5,8 @@ import json
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from consumers.service import running
+from infra.kafka.topics import TopicNames
 from infra.runtime import Runtime
-from infra.topics import TopicNames
 from tests.kafka.support import eventually
 
 CLICK = {"customer": {"system": "web", "id": "ada"}, "channel": "web", "kind": "click"}

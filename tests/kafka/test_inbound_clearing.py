@@ -8,9 +8,9 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from consumers.service import running
-from infra.inbound_clearing import Clearing
+from infra.kafka.inbound_clearing import Clearing
+from infra.kafka.topics import TopicNames
 from infra.runtime import Runtime
-from infra.topics import TopicNames
 from tests.kafka.support import eventually
 from tests.kafka.test_inbound import structured_mode
 

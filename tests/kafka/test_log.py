@@ -11,9 +11,9 @@ from kafka.admin import KafkaAdminClient
 from kafka.structs import OffsetAndMetadata
 
 from consumers.service import running
-from infra.published import partition_of, records
+from infra.kafka.published import partition_of, records
+from infra.kafka.topics import TopicNames
 from infra.runtime import Runtime
-from infra.topics import TopicNames
 from tests.kafka.support import digests, eventually, folded_from_the_store, level, traffic
 
 

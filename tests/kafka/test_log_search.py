@@ -6,11 +6,11 @@ import pytest
 from kafka import KafkaProducer, TopicPartition
 
 from consumers.service import running
-from infra.log_kafka import KafkaLog
-from infra.log_search import Search, offset_after
-from infra.published import Record, records
+from infra.kafka.log import KafkaLog
+from infra.kafka.log_search import Search, offset_after
+from infra.kafka.published import Record, records
+from infra.kafka.topics import TopicNames
 from infra.runtime import Runtime
-from infra.topics import TopicNames
 from tests.kafka.support import digests, eventually, folded_from_the_store, level, traffic
 
 TAKE_BACK = """

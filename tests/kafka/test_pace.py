@@ -15,11 +15,11 @@ from consumers.follow import apply
 from consumers.follow_kafka import follow_kafka
 from consumers.service import running
 from infra.ids import uuid7
-from infra.log_kafka import GATHERING, KafkaLog, Polled
-from infra.published import Publication
+from infra.kafka.log import GATHERING, KafkaLog, Polled
+from infra.kafka.published import Publication
+from infra.kafka.topics import TopicNames
+from infra.read_models.tables import Table
 from infra.runtime import Runtime
-from infra.tables import Table
-from infra.topics import TopicNames
 from tests.kafka.support import eventually, level, pending, traffic
 
 SLOW = "churn_alerts"
@@ -65,7 +65,7 @@ def test_whoever_is_slow_to_apply_does_not_doubt_what_it_has_not_come_to(
 
     monkeypatch.setattr("consumers.follow_kafka.apply", slowly)
     monkeypatch.setattr("consumers.follow_kafka.DOUBT_SECONDS", 1.5)
-    monkeypatch.setattr("infra.log_kafka.POLL_RECORDS", 60)
+    monkeypatch.setattr("infra.kafka.log.POLL_RECORDS", 60)
     traffic(kafka, 200)
     with running(kafka, roles=["sequencer", "relay"]):
         topic = TopicNames(kafka.settings.kafka_prefix).events
@@ -139,7 +139,7 @@ def test_a_follower_is_given_a_bounded_part_at_once_and_much_if_it_is_far_behind
     kafka: Runtime, bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for limit, records in {"POLL_RECORDS": 30, "MUCH": 20, "GATHERED_RECORDS": 45}.items():
-        monkeypatch.setattr(f"infra.log_kafka.{limit}", records)
+        monkeypatch.setattr(f"infra.kafka.log.{limit}", records)
     traffic(kafka, 300)
     with running(kafka, roles=["sequencer", "relay"]):
         assert eventually(lambda: kafka.events.head() > 300 and not pending(kafka))

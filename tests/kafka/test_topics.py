@@ -6,10 +6,10 @@ import pytest
 from kafka import KafkaProducer
 
 from consumers.service import running
-from infra.published import Publication
+from infra.kafka.published import Publication
+from infra.kafka.topics import TopicNames, Topics, WrongTopic, wanted
+from infra.kafka.verify import compare
 from infra.runtime import Runtime
-from infra.topics import TopicNames, Topics, WrongTopic, wanted
-from infra.verify_topic import compare
 from tests.kafka.support import eventually, level, traffic
 
 

@@ -14,7 +14,7 @@ from commands.customers import (
     UnmergeCustomer,
     WithdrawConsent,
 )
-from infra.as_of import AsOf
+from infra.read_models.as_of import AsOf
 from projections.catalogue import ALL
 from tests.strategies import bounded, stories
 from tests.world import NOON, World

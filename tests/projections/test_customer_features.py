@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from api.importing import run_import
+from api.files.importing import run_import
 from bench import cdnow
 from domain import case, customer
 from domain.customer_features import number
@@ -20,7 +20,7 @@ from domain.gamma_gamma import Spend
 from domain.interaction import InteractionRecorded
 from domain.purchase_history import History
 from domain.values import Money
-from infra import customer_features as stored
+from infra.read_models import customer_features as stored
 from infra.runtime import Runtime
 from projections.customer_features import customer_features, mark_reached
 from projections.features import counted, features, standing

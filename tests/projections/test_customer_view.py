@@ -24,8 +24,8 @@ from commands.customers import (
     WithdrawConsent,
 )
 from commands.interactions import RecordInteraction
-from infra.envelope import unseal
-from infra.keys import Slot
+from infra.keys.keyring import Slot
+from infra.store.envelope import unseal
 from projections.customer_view import combine, customer_view
 from tests.strategies import bounded, stories
 from tests.world import NOON, World

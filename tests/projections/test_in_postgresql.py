@@ -12,9 +12,9 @@ from eventsourcing.persistence import StoredEvent
 from structlog.testing import capture_logs
 
 from consumers.follow import advance
-from infra.envelope import decode
-from infra.recorder import Recorder
-from infra.tables import Key, Moved, Table
+from infra.read_models.tables import Key, Moved, Table
+from infra.store.envelope import decode
+from infra.store.recorder import Recorder
 from projections.catalogue import ALL
 from projections.projection import Column, Projection, by_customer
 from tests.strategies import PROLOGUE, UUIDS, command

@@ -22,7 +22,7 @@ from commands.customers import AssignTier, MergeCustomer
 from commands.execute import execute
 from commands.ports import Request, Who
 from domain.terms import ClockRule
-from infra.sla import scaled
+from infra.read_models.sla import scaled
 from projections.sla_review import as_markdown
 from projections.sla_service import GROUPS, compliance
 from tests.desk import ANN, GOLD, HOUR, MINUTE, PROMISE, START, case, opened

@@ -15,7 +15,7 @@ from commands.cases import (
 )
 from commands.command import ByEmail, ByExternalId
 from domain.sla import TARGETS
-from infra.tables import Key
+from infra.read_models.tables import Key
 from projections import sla_clocks
 from tests.world import NOON, World
 

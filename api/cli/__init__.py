@@ -1,0 +1,1 @@
+"""The `crm` command, a file for each group of commands."""

@@ -1,0 +1,1 @@
+"""Audit: a Merkle tree over the log, signed and witnessed; proofs, exports and replay."""

@@ -1,0 +1,1 @@
+"""The log on Kafka: topics, what is published, what is read, what comes in."""

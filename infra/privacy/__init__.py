@@ -1,0 +1,1 @@
+"""Privacy: erasure, holds, the person's rights, four eyes, and who looked at what."""

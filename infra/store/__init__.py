@@ -1,0 +1,1 @@
+"""The event store: events sealed, kept once, given their positions, and read back."""
