@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import psycopg
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -23,6 +24,10 @@ from infra.store.sequencing import Sequencing
 from tests.kafka.finding import bootstrap, our_own_broker, pytest_terminal_summary
 
 __all__ = ["bootstrap", "our_own_broker", "pytest_terminal_summary"]
+
+# No test is timed: how long an example takes says more of the machine than of the program.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 NUMBERS = count()
 ROOM = 4 << 30

@@ -31,31 +31,14 @@ def faults(*arguments: str) -> Played:
     return Played(rounds, summary, done.returncode)
 
 
-class TestTenRounds:
-    """Half of the rounds: what is in another class may run beside it, in another process."""
-
-    def test_lose_and_double_nothing(self, our_own_broker: None) -> None:
-        lose_and_double_nothing("outage")
-
-
-class TestTenOtherRounds:
-    """The other half, at moments of its own."""
-
-    def test_lose_and_double_nothing(self, our_own_broker: None) -> None:
-        lose_and_double_nothing("rebalance", "wire")
-
-
-def lose_and_double_nothing(*also: str) -> None:
-    """Ten rounds are everything that can happen to everybody, once; then some more."""
-    played = faults("--rounds", "10", "--also", *also, "--seconds", "2")
+def test_faults_at_random_moments_lose_and_double_nothing(our_own_broker: None) -> None:
+    played = faults("--rounds", "20", "--also", "outage", "rebalance", "wire", "--seconds", "2")
     assert (played.status, played.summary["violated_rounds"]) == (0, [])
-    assert len(played.rounds) == 10 + len(also)
+    assert len(played.rounds) == 23
     hit = {(each["target"].partition("-")[0], each["kind"])
            for told in played.rounds for each in told["faults"]}  # fmt: skip
-    special = {"outage": ("broker", "kill"), "rebalance": ("follower", "leave"),
-               "wire": ("wire", "cut")}  # fmt: skip
-    assert hit == set(product(TARGETS, KINDS)) | {special[name] for name in also}
-    assert played.summary["events"] > 100, "Hardly anything happened."
+    assert hit == {*product(TARGETS, KINDS), ("follower", "leave"), ("wire", "cut")}
+    assert played.summary["events"] > 200, "Hardly anything happened."
 
 
 @pytest.mark.faults
@@ -81,6 +64,8 @@ def test_a_minute_of_one_fault_and_more_loses_and_doubles_nothing(
 
 
 class TestControl:
+    """In a class, so that it may run beside the rounds, in another process."""
+
     def test_a_checkpoint_outside_the_transaction_is_noticed(
         self, database_url: str, bootstrap: str
     ) -> None:
