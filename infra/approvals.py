@@ -70,8 +70,8 @@ class Approvals:
         """Ask for something that another person must approve."""
         asked = orjson.dumps(what, option=orjson.OPT_SORT_KEYS)
         query = f"""
-            INSERT INTO crm.request (id, tenant, kind, asked, asked_by, expires_at)
-            VALUES (%s, %s, %s, %s, %s, clock_timestamp() + %s)
+            INSERT INTO crm.request (id, tenant, kind, asked, asked_by, asked_at, expires_at)
+            SELECT %s, %s, %s, %s, %s, now, now + %s FROM clock_timestamp() AS now
             RETURNING {COLUMNS}
         """
         valid = VALID_FOR.get(kind, VALID)
