@@ -24,6 +24,7 @@ from psycopg import Connection
 from commands.ports import Batch
 from domain.events import Recorded
 from domain.interaction import InteractionRecorded
+from infra.audit.proofs import leaf_hash
 from infra.ids import uuid7
 from infra.runtime import Runtime, open_runtime
 from infra.settings import Settings
@@ -41,7 +42,7 @@ WITH appended AS (
     INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
     VALUES (%s, %s, %s, %s, %s, %b) RETURNING seq
 )
-INSERT INTO crm.pending SELECT seq FROM appended
+INSERT INTO crm.pending (seq, leaf) SELECT seq, %b FROM appended
 """
 
 
@@ -80,9 +81,10 @@ def raw(runtime: Runtime) -> Callable[[], None]:
     conn = Connection.connect(str(runtime.settings.database_url), autocommit=True)
     made = interaction(SUBJECTS[0])
     envelope = encode(made, runtime.keyring.ensure("bench", slots(made)))
+    ready = (1, made.type, made.subject, envelope, leaf_hash(envelope))
 
     def once() -> None:
-        conn.execute(INSERT, ("raw", uuid4(), 1, made.type, made.subject, envelope), prepare=True)
+        conn.execute(INSERT, ("raw", uuid4(), *ready), prepare=True)
 
     return once
 

@@ -32,7 +32,9 @@ ROWS = {
         SELECT seq + {by}, 'copy', stream, version, type, subject, envelope
         FROM crm.event WHERE seq > {first} ORDER BY seq
     """,
-    "crm.pending (seq)": "SELECT seq + {by} FROM crm.pending WHERE seq > {first} ORDER BY seq",
+    "crm.pending (seq, leaf)": """
+        SELECT seq + {by}, leaf FROM crm.pending WHERE seq > {first} ORDER BY seq
+    """,
     "crm.identifier (tenant, digest, customer)": """
         SELECT 'copy', i.digest, i.customer FROM crm.identifier i JOIN crm.event e
         ON (e.tenant, e.stream, e.version) = (i.tenant, i.customer, 1) WHERE e.seq > {first}
