@@ -74,7 +74,7 @@ class Gathering(Generic[Item]):
     def _write_for(self, group: Group[Item]) -> None:
         try:
             group.numbers = self._write(group.items)
-        except Exception:
+        except Exception:  # of several, each is written alone then, and told its own fault
             if len(group.items) == 1:
                 raise
         finally:

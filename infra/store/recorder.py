@@ -33,9 +33,7 @@ PENDING = """
     JOIN unnest(%(leaves)b::bytea[]) WITH ORDINALITY AS l (leaf, n) USING (n)
 """
 
-# Events, their pending rows, commands' first answers and identifiers' owners: one statement, so
-# one round trip and one transaction. The order of the arrays becomes the order of `seq`.
-APPEND = f"""
+EVENTS = f"""
 WITH appended AS (
     INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
     SELECT %(tenant)s, * FROM unnest(
@@ -44,7 +42,13 @@ WITH appended AS (
     RETURNING seq
 ), pending AS (
     {PENDING}
-), answered AS (
+)
+"""
+
+# Events, their pending rows, commands' first answers and identifiers' owners: one statement, so
+# one round trip and one transaction. The order of the arrays becomes the order of `seq`.
+APPEND = f"""
+{EVENTS}, answered AS (
     INSERT INTO crm.command (tenant, commandid, fingerprint, events, seq)
     SELECT %(tenant)s, a.commandid, a.fingerprint, a.events, (SELECT max(seq) FROM appended)
     FROM unnest(%(commandids)b::uuid[], %(fingerprints)b::bytea[], %(answers)b::json[])
@@ -65,15 +69,7 @@ SELECT coalesce(max(seq), 0) FROM appended
 # What most appends do not have is left out of the statement: each part costs planning time, and
 # the arrays of a single event cost more than its insert.
 APPEND_EVENTS = f"""
-WITH appended AS (
-    INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
-    SELECT %(tenant)s, * FROM unnest(
-        %(streams)b::uuid[], %(versions)b::bigint[], %(types)b::text[], %(subjects)b::uuid[],
-        %(envelopes)b::bytea[])
-    RETURNING seq
-), pending AS (
-    {PENDING}
-)
+{EVENTS}
 SELECT coalesce(max(seq), 0) FROM appended
 """
 
