@@ -10,7 +10,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from commands.privacy import (
     EraseCustomer,
@@ -59,13 +58,13 @@ class FixedKeys(dict):
         return self[slot]
 
     def __missing__(self, slot) -> DataKey:
-        return DataKey(bytes(16), bytes(range(32)), AESGCM(bytes(range(32))))
+        return DataKey.of(bytes(16), bytes(range(32)))
 
 
 def encoded(recorded: Recorded) -> bytes:
     """Seal an event with a key and a nonce that never change."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(envelope.os, "urandom", lambda count: bytes([7] * count))
+        patched.setattr(envelope, "RAND_bytes", lambda count: bytes([7] * count))
         return encode(recorded, FixedKeys())
 
 

@@ -9,8 +9,6 @@ from hashlib import sha256
 from itertools import count
 from uuid import UUID
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from commands.command import Command
 from commands.execute import execute
 from commands.ports import Answer, Batch, Request, StaleStream, Verdict, Who
@@ -92,7 +90,7 @@ class Keys(dict):
 
     def __missing__(self, slot: Slot) -> DataKey:
         secret = sha256(f"{slot.subject}{slot.group}".encode()).digest()
-        self[slot] = DataKey(secret[:16], secret, AESGCM(secret))
+        self[slot] = DataKey.of(secret[:16], secret)
         return self[slot]
 
 

@@ -7,12 +7,12 @@ stream, version, type, subject and group are its associated data. A personal fie
 `data` is in a block.
 """
 
-import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter, itemgetter
+from ssl import RAND_bytes
 from typing import Any
 
 import orjson
@@ -168,7 +168,7 @@ def take(data: dict[str, Any], event: Event, group: str) -> bytes:
 def seal(recorded: Recorded[Event], group: str, plain: bytes, keys: Keys) -> str:
     """Close a block under the subject's key of the group."""
     key = keys[Slot(recorded.subject, group)]
-    nonce = os.urandom(12)
+    nonce = RAND_bytes(12)  # without a system call, in which another thread would run
     bound = associated_data(of_recorded(recorded), group)
     block = VERSION + key.id + nonce + key.commit(nonce) + key.cipher.encrypt(nonce, plain, bound)
     return urlsafe_b64encode(block).decode()

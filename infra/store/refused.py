@@ -4,11 +4,9 @@ The message itself may hold personal data of we do not know whom, so it is seale
 own, which dies with it.
 """
 
-import hmac
 import os
 from collections.abc import Sequence
 from datetime import datetime
-from hashlib import sha256
 from typing import NamedTuple
 
 from commands.ingest import Message, Refused
@@ -56,7 +54,7 @@ class PostgresRefusedMessages:
         """Keep messages with their reasons; the same message again only counts up."""
         slots = {uuid7(): each for each in refused}
         keys = self._keyring.ensure(who.tenant, [Slot(id_, "content") for id_ in slots])
-        secret = self._keyring.tenant_key(who.tenant).secret
+        tenant_key = self._keyring.tenant_key(who.tenant)
         rows = []
         for id_, (message, verdict) in slots.items():
             nonce = os.urandom(12)
@@ -68,7 +66,7 @@ class PostgresRefusedMessages:
                     who.tenant,
                     printable(named.get("source")),
                     printable(named.get("id")),
-                    hmac.digest(secret, message.raw, sha256),
+                    tenant_key.digest(message.raw),
                     who.authid,
                     verdict.code,
                     verdict.sentence,
