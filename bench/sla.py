@@ -32,7 +32,7 @@ from domain.lead import LeadCaptured, LeadQualified, LeadScored, LeadStageMoved,
 from domain.terms import ClockRule, Terms
 from domain.values import Money
 from infra.read_models.due import DueCases
-from infra.read_models.tables import WHOLE_LOG, Table
+from infra.read_models.tables import Step, Table
 from infra.runtime import Runtime
 from infra.store.envelope import encode
 from infra.store.log import Page
@@ -133,7 +133,8 @@ def following(table: Table, story: tuple[Event, ...]) -> float:
         told_now = [envelope for n in numbers for envelope in told(envelopes, n)]
         page = list(enumerate(told_now, position + 1))
         started = time.perf_counter()
-        apply(table, WHOLE_LOG, position, Page(page, position + len(page)))
+        upto = position + len(page)
+        apply(table, [Step(position, upto)], Page(page, upto))
         seconds += time.perf_counter() - started
         position += len(page)
     assert count(table) == STREAMS

@@ -9,7 +9,7 @@ import structlog
 from consumers import measured
 from consumers.loop import run
 from domain.events import Event, Recorded
-from infra.read_models.tables import WHOLE_LOG, Change, Key, Moved, Parking, Table
+from infra.read_models.tables import Change, Key, Moved, Parking, Step, Table
 from infra.store.envelope import decode
 from infra.store.log import EmbeddedLog, Page
 from projections.projection import NotApplicable, Projection, Row
@@ -45,16 +45,16 @@ def advance(events: EmbeddedLog, table: Table, limit: int = BATCH) -> bool:
     page = events.read(after, limit, table.projection.ignores)
     if page.upto == after:
         return False
-    apply(table, WHOLE_LOG, after, page)
+    apply(table, [Step(after, page.upto)], page)
     return True
 
 
-def apply(table: Table, partition: int, after: int, page: Page) -> None:
-    """Bring the rows forward over a part of the log, and the checkpoint with them."""
+def apply(table: Table, steps: Sequence[Step], page: Page) -> None:
+    """Bring the rows forward over a part of the log, and the checkpoints with them."""
     projection = table.projection
     with (
         measured.SECONDS.labels(projection.name).time(),
-        table.transaction(after, page.upto, partition) as change,
+        table.transaction(*steps) as change,
     ):
         known: dict[Key, Row | None] = {}
         events = in_turn(projection, page.events, known, change)

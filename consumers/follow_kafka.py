@@ -2,15 +2,16 @@
 
 import threading
 import time
+from collections.abc import Mapping
 
 import structlog
 
-from consumers.follow import apply
+from consumers.follow import PART, apply
 from consumers.loop import run
 from infra.kafka.log import Chain, KafkaLog, Polled, continue_chain
 from infra.kafka.log_search import offset_after
 from infra.kafka.published import last_positions
-from infra.read_models.tables import Moved, Table
+from infra.read_models.tables import Moved, Step, Table
 from infra.store.log import Page
 
 POLL_SECONDS = 0.2
@@ -29,10 +30,11 @@ def follow_kafka(events: KafkaLog, table: Table, stop: threading.Event) -> None:
         not_taken = events.gather(POLL_SECONDS)
         doubts.waited += min(POLL_SECONDS, time.monotonic() - began)  # beyond, it was at work
         try:
-            for partition in list(not_taken):
-                records = not_taken[partition]
-                doubts.note(partition, records, take(table, partition, records))
-                del not_taken[partition]
+            for partitions in together(not_taken):
+                came = {partition: not_taken[partition] for partition in partitions}
+                doubts.note(came, take(table, came))
+                for partition in partitions:
+                    del not_taken[partition]
         except Moved as moved:
             log.warning("follower.moved", projection=table.name, reason=str(moved))
         finally:
@@ -45,15 +47,34 @@ def follow_kafka(events: KafkaLog, table: Table, stop: threading.Event) -> None:
     events.close()
 
 
-def take(table: Table, partition: int, records: Polled) -> Chain:
-    """Take what came of a partition into account, as far as it continues the chain."""
-    after = table.position(partition)
-    chain = continue_chain(records.links, after)
-    if chain.upto > after:
+def together(came: Mapping[int, Polled]) -> list[list[int]]:
+    """Choose which partitions are taken into account in one transaction: few records, or one."""
+    chosen: list[list[int]] = []
+    room = 0
+    for partition, records in came.items():
+        room -= len(records.links)
+        if room < 0:
+            chosen.append([])
+            room = PART - len(records.links)
+        chosen[-1].append(partition)
+    return chosen
+
+
+def take(table: Table, came: Mapping[int, Polled]) -> dict[int, Chain]:
+    """Take what came of some partitions into account, as far as it continues each one's chain."""
+    afters = table.checkpoints(came)
+    chains = {p: continue_chain(records.links, afters[p]) for p, records in came.items()}
+    steps = [Step(afters[p], chain.upto, p) for p, chain in chains.items() if chain.links]
+    if steps:
         ignored = table.projection.ignores
-        wanted = [(link.position, link.value) for link in chain.links if link.type not in ignored]
-        apply(table, partition, after, Page(wanted, chain.upto))
-    return chain
+        wanted = [
+            (link.position, link.value)
+            for chain in chains.values()
+            for link in chain.links
+            if link.type not in ignored
+        ]
+        apply(table, steps, Page(sorted(wanted), max(step.upto for step in steps)))
+    return chains
 
 
 class Doubts:
@@ -75,14 +96,17 @@ class Doubts:
         self._rewound: dict[int, tuple[int, float]] = {}
         self.waited = self._looked = 0.0
 
-    def note(self, partition: int, records: Polled, chain: Chain) -> None:
-        """Take note of what came of a partition."""
-        self._quiet_since[partition] = self.waited
-        if chain.ahead:
-            self._rewind(partition, chain.upto, "a part of the log is missing before a record")
-        else:
-            self._in_order[partition] = chain.upto, records.last
-            self._events.hint(partition, records.last)
+    def note(self, came: Mapping[int, Polled], chains: Mapping[int, Chain]) -> None:
+        """Take note of what came of some partitions."""
+        read = {partition: records.last for partition, records in came.items()}
+        for partition, chain in chains.items():
+            self._quiet_since[partition] = self.waited
+            if chain.ahead:
+                del read[partition]
+                self._rewind(partition, chain.upto, "a part of the log is missing before a record")
+            else:
+                self._in_order[partition] = chain.upto, read[partition]
+        self._events.hint(read)
 
     def look(self) -> None:
         """Look, once in a while, whether a quiet partition has been read to its end."""

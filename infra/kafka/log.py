@@ -7,7 +7,7 @@ next if the read model has everything up to the one before it.
 import re
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
@@ -172,14 +172,19 @@ class KafkaLog:
                 waiting += (self._consumer.highwater(tp) or 0) - its.last - 1
         return waiting >= MUCH
 
-    def hint(self, partition: int, offset: int) -> None:
-        """Tell the group which record of a partition was read last.
+    def hint(self, read: Mapping[int, int]) -> None:
+        """Tell the group which record of each partition was read last.
 
         That record, not the next one: whoever gets the partition reads it again, and its position
         shows whether the hint is right.
         """
-        read = {TopicPartition(self.topic, partition): OffsetAndMetadata(offset, "", -1)}
-        self._consumer.commit_async(read)
+        if read:
+            self._consumer.commit_async(
+                {
+                    TopicPartition(self.topic, partition): OffsetAndMetadata(offset, "", -1)
+                    for partition, offset in read.items()
+                }
+            )
 
     def rewind(self, partition: int, offset: int | None) -> None:
         """Read a partition again from a record on, or from its beginning, while it is ours."""

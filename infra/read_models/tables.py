@@ -5,7 +5,7 @@ two followers of the same projection, one is turned away and nothing is applied 
 statement checks the token of the version: whoever paused, cancelled or took it over changed that.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -27,9 +27,11 @@ MANY = 200
 
 CHANGED = sql.Identifier("pg_temp", "changed")
 
-POSITION = """
-SELECT position, token FROM crm.checkpoint JOIN crm.read_model USING (projection, version)
-WHERE projection = %(projection)s AND version = %(version)s AND partition = %(partition)s
+CHECKPOINTS = """
+SELECT partition, position, token
+FROM crm.checkpoint JOIN crm.read_model USING (projection, version)
+WHERE projection = %(projection)s AND version = %(version)s
+  AND partition = ANY(%(partitions)s::int[])
 """
 
 POSITIONS = """
@@ -39,10 +41,11 @@ WHERE projection = %(projection)s AND version = %(version)s
 
 PUBLISHED = "SELECT partitions FROM crm.published WHERE topic = %s"
 
-NEW_PARTITION = """
+NEW_PARTITIONS = """
 INSERT INTO crm.checkpoint (projection, version, partition, position)
-SELECT %(projection)s, %(version)s, %(partition)s, position FROM crm.checkpoint
-WHERE projection = %(projection)s AND version = %(version)s AND partition = -1
+SELECT %(projection)s, %(version)s, made.partition, position
+FROM crm.checkpoint AS whole, unnest(%(partitions)s::int[]) AS made (partition)
+WHERE projection = %(projection)s AND version = %(version)s AND whole.partition = -1
 ON CONFLICT (projection, version, partition) DO NOTHING
 """
 
@@ -56,13 +59,17 @@ WITH allowed AS (
       AND token = coalesce(%(token)s, token)
     FOR SHARE
 )
-UPDATE crm.checkpoint SET position = %(upto)s, moved_at = clock_timestamp()
-FROM allowed, (
+UPDATE crm.checkpoint AS at SET position = step.upto, moved_at = clock_timestamp()
+FROM allowed, unnest(%(partitions)s::int[], %(afters)s::bigint[], %(uptos)s::bigint[])
+        AS step (partition, after, upto), (
     SELECT set_config('synchronous_commit', 'off', true),
            set_config('plan_cache_mode', 'force_custom_plan', true)
 ) AS settings
 WHERE projection = %(projection)s AND version = %(version)s
-  AND partition = %(partition)s AND position = %(after)s
+  AND at.partition = step.partition AND at.position = step.after
+RETURNING EXISTS (
+    SELECT FROM crm.parked WHERE projection = %(projection)s AND version = %(version)s
+)
 """
 
 REGISTER = """
@@ -109,6 +116,14 @@ class Key(NamedTuple):
 
     tenant: str
     key: str
+
+
+class Step(NamedTuple):
+    """From where to where the checkpoint of a partition moves."""
+
+    after: int
+    upto: int
+    partition: int = WHOLE_LOG
 
 
 class Moved(Exception):
@@ -228,22 +243,26 @@ class Table:
         return sql.Identifier("read", f"{self.name}_slice_{low}")
 
     def position(self, partition: int = WHOLE_LOG) -> int:
-        """Give the checkpoint of a partition; a new one begins where the whole log was left.
+        """Give the checkpoint of one partition, as `checkpoints` does."""
+        return self.checkpoints([partition])[partition]
+
+    def checkpoints(self, partitions: Collection[int]) -> dict[int, int]:
+        """Give the checkpoints of partitions; a new one begins where the whole log was left.
 
         Raises `Moved` when there is no such version any more. What is changed from here on is
         refused if somebody else takes the version over in between.
         """
-        where = {**self.arguments, "partition": partition}
+        where = {**self.arguments, "partitions": list(partitions)}
         with self.pool.connection() as conn:
-            row = conn.execute(POSITION, where).fetchone()
-            if row is None:
-                conn.execute(NEW_PARTITION, where)
-                row = conn.execute(POSITION, where).fetchone()
-        if row is None:
+            rows = conn.execute(CHECKPOINTS, where).fetchall()
+            if len(rows) < len(partitions):
+                conn.execute(NEW_PARTITIONS, where)
+                rows = conn.execute(CHECKPOINTS, where).fetchall()
+        if len(rows) < len(partitions):
             raise Moved(f"{self.name} does not exist any more.")
         if not self._keeps_token:
-            self.token = row[1]
-        return int(row[0])
+            self.token = rows[0][2]
+        return {partition: position for partition, position, _ in rows}
 
     def reached(self) -> int:
         """Give the position up to which every row is as the log says, whatever the partition."""
@@ -268,17 +287,18 @@ class Table:
         return query, {**self.arguments, "topic": self.topic}
 
     @contextmanager
-    def transaction(self, after: int, upto: int, partition: int = WHOLE_LOG) -> Iterator["Change"]:
-        """Change rows and move the checkpoint, both or neither. Raises `Moved`."""
-        where = {**self.arguments, "partition": partition, "token": self.token}
+    def transaction(self, *steps: Step) -> Iterator["Change"]:
+        """Change rows and move the checkpoints of partitions, all or nothing. Raises `Moved`."""
+        afters, uptos, partitions = map(list, zip(*steps, strict=True))
+        moving = {"partitions": partitions, "afters": afters, "uptos": uptos, "token": self.token}
         with self.pool.connection() as conn, conn.transaction():
-            moved = conn.execute(MOVE, {**where, "after": after, "upto": upto})
-            if moved.rowcount != 1:
+            moved = conn.execute(MOVE, {**self.arguments, **moving}).fetchall()
+            if len(moved) != len(steps):
                 raise Moved(
-                    f"{self.name} is not at position {after}: somebody else follows it, paused it"
-                    " or took it over."
+                    f"{self.name} is not at position {', '.join(map(str, afters))}: somebody else"
+                    " follows it, paused it or took it over."
                 )
-            yield Change(self, conn)
+            yield Change(self, conn, has_parked=moved[0][0])
 
     def park(self, conn: Conn, parkings: Iterable[Parking]) -> None:
         """Note as part of a transaction that the events of some rows wait."""
@@ -319,8 +339,8 @@ class Table:
 class Change:
     """A transaction on a table: read the rows of some keys, write what has become of them."""
 
-    def __init__(self, table: Table, conn: Conn) -> None:
-        self._table, self._conn = table, conn
+    def __init__(self, table: Table, conn: Conn, *, has_parked: bool = True) -> None:
+        self._table, self._conn, self._has_parked = table, conn, has_parked
 
     def rows(self, keys: Iterable[Key]) -> dict[Key, Row]:
         """Give the rows of some keys, as far as there are any."""
@@ -352,10 +372,14 @@ class Change:
     def _upsert(self, rows: list[tuple[Key, Row]]) -> dict[Key, str]:
         """Write a few rows by one statement, or else halves, down to the ones that do not fit."""
         told = [{"tenant": key.tenant, "key": key.key, **row} for key, row in rows]
+        conn = self._conn
         try:
-            with self._conn.transaction():
-                self._conn.execute(self._table.upsert, [orjson.dumps(told).decode()])
+            with conn.pipeline():  # one round trip
+                conn.execute("SAVEPOINT fits")
+                conn.execute(self._table.upsert, [orjson.dumps(told).decode()])
+                conn.execute("RELEASE fits")
         except UNFIT as error:
+            conn.execute("ROLLBACK TO fits")
             if len(rows) == 1:
                 return {rows[0][0]: f"{type(error).__name__} when the row was written"}
             middle = len(rows) // 2
@@ -370,6 +394,8 @@ class Change:
 
     def parked(self) -> set[Key]:
         """Give the keys whose events have to wait."""
+        if not self._has_parked:
+            return set()
         query = """
             SELECT tenant, key FROM crm.parked
             WHERE projection = %(projection)s AND version = %(version)s

@@ -11,7 +11,7 @@ from api.questions import opaque
 from commands.ingest import Message, ingest
 from commands.ports import Who
 from infra.read_models.reader import Reader
-from infra.read_models.tables import Key
+from infra.read_models.tables import Key, Step
 from infra.runtime import Runtime
 
 FEED = "/v1/changes/customer_view"
@@ -91,7 +91,7 @@ def test_a_row_that_is_gone_says_so(acme: Any, catch_up: Any, runtime: Runtime) 
     acme.register("last@example.org")
     catch_up()
     at = table.position()
-    with table.transaction(at, at) as change:
+    with table.transaction(Step(at, at)) as change:
         change.write({Key(acme.tenant, id_): None for id_ in ids}, at)
     page = acme.get(f"{FEED}?after={cursor}&limit=1").json()
     gone = [row for row in page["items"] if "removed" in row]

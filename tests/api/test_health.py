@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from api.http import create_app
 from infra.progress import progress
-from infra.read_models.tables import Key, Parking, Table
+from infra.read_models.tables import Key, Parking, Step, Table
 from infra.runtime import Runtime
 
 
@@ -66,7 +66,7 @@ def test_a_parked_row_is_a_warning(runtime: Runtime, client: Any, catch_up: Any)
     table = runtime.tables["sla_clocks"]
     at = table.position()
     parking = Parking(Key("health", "0190a0a0-0000-7000-8000-000000000000"), at, "x", "why")
-    with table.transaction(at, at) as change:
+    with table.transaction(Step(at, at)) as change:
         change.park([parking])
     try:
         state = client.get("/readyz").json()

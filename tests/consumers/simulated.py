@@ -12,7 +12,7 @@ import orjson
 from consumers import follow
 from infra.kafka.log import Link
 from infra.read_models.builds import Poison, Slice, TakenOver, ranges
-from infra.read_models.tables import WHOLE_LOG, Key, Moved
+from infra.read_models.tables import WHOLE_LOG, Key, Moved, Step
 from infra.store.envelope import decode
 from infra.store.log import BUCKETS, Page
 from projections.catalogue import ALL
@@ -139,11 +139,14 @@ class Table:
         self.name, self.pool, self.token = f"simulated_v{version}", None, None
 
     def position(self, partition: int = WHOLE_LOG) -> int:
+        return self.checkpoints([partition])[partition]
+
+    def checkpoints(self, partitions) -> dict[int, int]:
         rows = self.system.versions.get(self.version)
         if rows is None:
             raise Moved
         self.token = rows.token
-        return rows.checkpoints.get(partition, rows.checkpoints[WHOLE_LOG])
+        return {p: rows.checkpoints.get(p, rows.checkpoints[WHOLE_LOG]) for p in partitions}
 
     def positions(self) -> dict[int, int]:
         return dict(self.system.versions[self.version].checkpoints)
@@ -152,12 +155,13 @@ class Table:
         return self.system.published() if self.system.topic else []
 
     @contextmanager
-    def transaction(self, after: int, upto: int, partition: int = WHOLE_LOG):
+    def transaction(self, *steps: Step):
         with self.system.transaction(self.version) as rows:
-            at = rows.checkpoints.get(partition, rows.checkpoints[WHOLE_LOG])
-            if at != after or rows.paused or rows.token != self.token:
-                raise Moved
-            rows.checkpoints[partition] = upto
+            for after, upto, partition in steps:
+                at = rows.checkpoints.get(partition, rows.checkpoints[WHOLE_LOG])
+                if at != after or rows.paused or rows.token != self.token:
+                    raise Moved
+                rows.checkpoints[partition] = upto
             yield Change(rows)
 
 

@@ -12,7 +12,7 @@ from consumers import follow, follow_kafka, rebuild
 from infra.kafka.log import Link, Polled
 from infra.read_models import versions as read_models
 from infra.read_models.builds import Slice, TakenOver
-from infra.read_models.tables import WHOLE_LOG, Moved
+from infra.read_models.tables import WHOLE_LOG, Moved, Step
 from infra.read_models.versions import NotLevel
 from infra.store.log import BUCKETS
 from tests.consumers.simulated import (
@@ -79,7 +79,7 @@ class Builder:
         after = self.system.versions[table.version].checkpoints[WHOLE_LOG]
         page = self.system.read(after, 5, table.projection.ignores)
         if page.upto > after:
-            follow.apply(table, WHOLE_LOG, after, page)
+            follow.apply(table, [Step(after, page.upto)], page)
         if page.upto >= len(self.system.log):
             self.build.hand_over()
             return True
@@ -140,12 +140,11 @@ class Simulation:
             after = table.position()
             page = system.read(after, chance.randint(1, 20), table.projection.ignores)
             if page.upto > after:
-                follow.apply(table, WHOLE_LOG, after, page)
+                follow.apply(table, [Step(after, page.upto)], page)
             return
-        for partition in range(PARTITIONS):
-            links = self._delivered(system.links(partition))
-            if links:
-                follow_kafka.take(table, partition, Polled(links, 0, len(links) - 1))
+        for partitions in chance.choice(([[0], [1], [2]], [[0, 1, 2]], [[2, 0]])):
+            came = {p: self._delivered(system.links(p)) for p in partitions}
+            take({p: links for p, links in came.items() if links}, table)
 
     def _delivered(self, links: list[Link]) -> list[Link]:
         """Some part of a partition: some of it a second time, some of it too early."""
@@ -213,8 +212,13 @@ class Simulation:
             if not self.system.topic:
                 while (after := table.position()) < len(self.system.log):
                     page = self.system.read(after, 50, table.projection.ignores)
-                    follow.apply(table, WHOLE_LOG, after, page)
+                    follow.apply(table, [Step(after, page.upto)], page)
             else:
-                for partition in range(PARTITIONS):
-                    links = self.system.links(partition)
-                    follow_kafka.take(table, partition, Polled(links, 0, len(links) - 1))
+                take({p: self.system.links(p) for p in range(PARTITIONS)}, table)
+
+
+def take(came: dict[int, list[Link]], table: Table) -> None:
+    """Let a follower take in what came of some partitions."""
+    if came:
+        records = {p: Polled(links, 0, len(links) - 1) for p, links in came.items()}
+        follow_kafka.take(table, records)

@@ -65,6 +65,7 @@ def test_whoever_is_slow_to_apply_does_not_doubt_what_it_has_not_come_to(
 
     monkeypatch.setattr("consumers.follow_kafka.apply", slowly)
     monkeypatch.setattr("consumers.follow_kafka.DOUBT_SECONDS", 1.5)
+    monkeypatch.setattr("consumers.follow_kafka.PART", 0)  # each partition alone
     monkeypatch.setattr("infra.kafka.log.POLL_RECORDS", 60)
     traffic(kafka, 200)
     with running(kafka, roles=["sequencer", "relay"]):
@@ -143,6 +144,8 @@ def test_a_follower_is_given_a_bounded_part_at_once_and_much_if_it_is_far_behind
     traffic(kafka, 300)
     with running(kafka, roles=["sequencer", "relay"]):
         assert eventually(lambda: kafka.events.head() > 300 and not pending(kafka))
+        table = kafka.tables["customer_view"]
+        assert eventually(lambda: max(table.published(), default=0) == kafka.events.head())
     topic = TopicNames(kafka.settings.kafka_prefix).events
     head, largest = kafka.events.head(), {}
     for kind, others in ((KafkaLog, nullcontext()), (Failing, nullcontext()), (Second, GATHERING)):
