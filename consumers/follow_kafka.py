@@ -52,11 +52,11 @@ def together(came: Mapping[int, Polled]) -> list[list[int]]:
     chosen: list[list[int]] = []
     room = 0
     for partition, records in came.items():
-        room -= len(records.links)
-        if room < 0:
+        if not chosen or len(records.links) > room:
             chosen.append([])
-            room = PART - len(records.links)
+            room = PART
         chosen[-1].append(partition)
+        room -= len(records.links)
     return chosen
 
 

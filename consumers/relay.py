@@ -42,7 +42,10 @@ def relay(publication: Publication, stop: threading.Event) -> None:
 
 
 def publish(publication: Publication, in_flight: deque[Sent]) -> bool:
-    """Send the next page and finish the oldest ones; False when everything is published."""
+    """Send the next page and finish the oldest ones; False when everything is published.
+
+    A page that is safe is noted at once: readers wait for that.
+    """
     if in_flight:
         after, last = in_flight[-1].upto, in_flight[-1].last
     else:
@@ -50,6 +53,7 @@ def publish(publication: Publication, in_flight: deque[Sent]) -> bool:
     page = publication.log.read(after, PAGE)
     if page.upto > after:
         in_flight.append(publication.send(page.events, last, page.upto))
-    while in_flight and (len(in_flight) >= PAGES_IN_FLIGHT or page.upto == after):
+    is_last = page.upto == after
+    while in_flight and (is_last or len(in_flight) >= PAGES_IN_FLIGHT or in_flight[0].is_done()):
         publication.finish(in_flight.popleft())
-    return page.upto > after
+    return not is_last

@@ -81,6 +81,10 @@ class Sent(NamedTuple):
     """The last position in each partition after this page."""
     futures: list[Future]
 
+    def is_done(self) -> bool:
+        """Tell whether the broker has answered for every record."""
+        return all(future.is_done for future in reversed(self.futures))
+
 
 @lru_cache(maxsize=100_000)
 def partition_of(subject: str, partitions: int) -> int:

@@ -86,7 +86,7 @@ def test_applying_and_checkpointing_apart_is_found():
 
 def test_taking_repetitions_is_found(monkeypatch):
     monkeypatch.setattr(follow_kafka, "continue_chain", without_dedupe)
-    with pytest.raises(Wrong, match="is not what happened|readers went back"):
+    with pytest.raises(Wrong, match=r"is not what happened|readers went back"):
         live(range(SEEDS))
 
 

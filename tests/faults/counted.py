@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import projections.catalogue
 from domain.catalogue import EVENTS
 from domain.events import Event, Recorded
-from infra.read_models.tables import WHOLE_LOG, Change, Moved, Table
+from infra.read_models.tables import Change, Moved, Step, Table
 from projections.projection import Column, NotApplicable, Projection, Row, by_customer
 
 counted = Projection(
@@ -41,17 +41,16 @@ WHERE projection = %(projection)s AND version = %(version)s AND partition = %(pa
 
 
 @contextmanager
-def two_transactions(
-    table: Table, after: int, upto: int, partition: int = WHOLE_LOG
-) -> Iterator[Change]:
+def two_transactions(table: Table, *steps: Step) -> Iterator[Change]:
     """What must not be done: the rows first, and a little later how far they have come."""
     with table.pool.connection() as conn:
-        if table.position(partition) != after:
-            raise Moved(f"{table.name} is not at {after}.")
+        if any(table.position(partition) != after for after, _, partition in steps):
+            raise Moved(f"{table.name} is not where it was.")
         with conn.transaction():
             yield Change(table, conn)
         time.sleep(0.02)
-        conn.execute(ADVANCE, {**table.arguments, "upto": upto, "partition": partition})
+        for _, upto, partition in steps:
+            conn.execute(ADVANCE, {**table.arguments, "upto": upto, "partition": partition})
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from consumers.service import running
 from infra.ids import uuid7
 from infra.kafka.announced import shown
 from infra.kafka.topics import TopicNames
-from infra.read_models.tables import Key, Table
+from infra.read_models.tables import Key, Step, Table
 from infra.runtime import Runtime
 from tests.canaries import forms, new_mark, plant
 from tests.infra.privacy.erased import forget
@@ -108,7 +108,7 @@ def remove(table: Table, key: Key) -> None:
     """Remove a row as a projection's handler would, in the transaction of a follower."""
     partition = 0
     at = table.position(partition)
-    with table.transaction(at, at, partition) as change:
+    with table.transaction(Step(at, at, partition)) as change:
         change.write({key: None}, at)
 
 

@@ -12,7 +12,7 @@ from eventsourcing.persistence import StoredEvent
 from structlog.testing import capture_logs
 
 from consumers.follow import advance
-from infra.read_models.tables import Key, Moved, Table
+from infra.read_models.tables import Key, Moved, Step, Table
 from infra.store.envelope import decode
 from infra.store.recorder import Recorder
 from projections.catalogue import ALL
@@ -46,7 +46,7 @@ def dump(runtime, projection):
 
 def rows_of(table, keys):
     after = table.position()
-    with table.transaction(after, after) as change:
+    with table.transaction(Step(after, after)) as change:
         return change.rows(keys)
 
 
@@ -98,7 +98,7 @@ def test_a_value_of_any_column_type_is_read_as_it_was_written(runtime, values):
     table = Table(runtime.pool, Projection("every_type", 1, "Is it kept?", by_customer, columns))
     table.create()
     row = {type_.split()[0]: value for type_, value in values.items()} | {"position": 1}
-    with table.transaction(0, 1) as change:
+    with table.transaction(Step(0, 1)) as change:
         change.write({Key("acme", ANN): row}, 1)
     assert rows_of(table, [Key("acme", ANN)]) == {Key("acme", ANN): row}
 
@@ -134,11 +134,11 @@ def test_the_second_follower_is_turned_away_and_leaves_no_trace(runtime, world, 
     table = runtime.tables["customer_view"]
     at, row = table.position(), dump(runtime, table.projection)
     second = Table(runtime.pool, table.projection)
-    with table.transaction(at, at + 1):
+    with table.transaction(Step(at, at + 1)):
         pass
     with (
         pytest.raises(Moved, match="somebody else follows it"),
-        second.transaction(at, at + 1) as c,
+        second.transaction(Step(at, at + 1)) as c,
     ):
         c.write({Key("acme", ANN): table.projection.new_row() | {"position": 9}}, at + 1)
     assert table.position() == at + 1
@@ -147,14 +147,14 @@ def test_the_second_follower_is_turned_away_and_leaves_no_trace(runtime, world, 
 
 def test_only_the_transaction_of_a_follower_does_not_wait_for_the_disk(runtime):
     table, shown = runtime.tables["customer_view"], "SHOW synchronous_commit"
-    with table.transaction(0, 1) as change:
+    with table.transaction(Step(0, 1)) as change:
         assert change._conn.execute(shown).fetchone() == ("off",)
     with runtime.pool.connection() as conn:
         assert conn.execute(shown).fetchone() == ("on",)
 
 
 def write_and_be_killed(table, rows, upto):
-    with table.transaction(0, upto) as change:
+    with table.transaction(Step(0, upto)) as change:
         change.write(rows, upto)
         change._conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 

@@ -15,7 +15,7 @@ from commands.cases import (
 )
 from commands.command import ByEmail, ByExternalId
 from domain.sla import TARGETS
-from infra.read_models.tables import Key
+from infra.read_models.tables import Key, Step
 from projections import sla_clocks
 from tests.world import NOON, World
 
@@ -79,7 +79,7 @@ def verdicts(runtime):
     table = runtime.tables["sla_clocks"]
     keys = {name: Key("acme", f"{n:08x}-0000-0000-0000-000000000000")
             for n, name in enumerate(STORIES)}  # fmt: skip
-    with table.transaction(0, 1) as change:
+    with table.transaction(Step(0, 1)) as change:
         change.write({keys[name]: row_after(story[0]) for name, story in STORIES.items()}, 1)
     query = f"SELECT first_answer, resolution FROM ({sla_clocks.CLOCKS}) c WHERE key = %(key)s"
     with runtime.pool.connection() as conn:
