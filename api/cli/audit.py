@@ -131,11 +131,16 @@ def export(
     with opened() as runtime:
         tenant = tenant or runtime.settings.tenant
         id_ = customer_id(runtime, tenant, customer)
-        subjects = Reader(runtime).same_customer(tenant, id_)
-        if not subjects:
+        if not Reader(runtime).same_customer(tenant, id_):
             raise Fault(NOT_FOUND, f"There is no customer {id_} of tenant {tenant}.")
-        written = write(runtime, tenant, subjects, to)
+        written = write(runtime, tenant, id_, to)
     typer.echo(f"{written.events:,} events in {to}; `python {to}/verify.py {to}` checks them.")
+    if written.waiting:
+        raise Fault(
+            FAILED,
+            f"Not in the log yet, and so not in the bundle: {written.waiting:,} of this customer's"
+            " events. Let `crm up` or `crm sequencer` run, and export again.",
+        )
 
 
 @audit.command("looks")
