@@ -166,7 +166,7 @@ def looks(
     if as_json:
         print_json(shown)
     else:
-        columns = ("position", "at (UTC)", "who", "purpose", "groups", "rows")
+        columns = ("position", "at (UTC)", "who", "purpose", "groups", "rows", "fields")
         print_table(columns, shown, "Nobody has looked.", limit)
 
 

@@ -238,9 +238,12 @@ def exposed(
         str | None,
         typer.Option("--who", help="To key:ID or cli:NAME alone, as `looks --staff` shows it."),
     ] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="NAME", help="From this host alone.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Tell whose data was shown to a key or account that leaked, between two instants."""
+    """Tell whose data was shown to a key or account, or from a host, that leaked, in between."""
     from api.output import print_json, print_table
     from infra.privacy.breach import exposed as shown
 
@@ -248,7 +251,7 @@ def exposed(
     if first is None or last is None:
         raise Fault(USAGE, "Name both instants.")
     with opened() as runtime:
-        found = shown(runtime.pool, who, first, last)
+        found = shown(runtime.pool, who, first, last, host)
     if as_json:
         print_json(found)
     else:
