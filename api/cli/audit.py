@@ -126,12 +126,12 @@ def export(
 ) -> None:
     """Write a customer's history with its proofs, and the script that checks them."""
     from infra.audit.export import export as write
-    from infra.read_models.reader import Reader
+    from infra.audit.same_customer import same_customer
 
     with opened() as runtime:
         tenant = tenant or runtime.settings.tenant
         id_ = customer_id(runtime, tenant, customer)
-        if not Reader(runtime).same_customer(tenant, id_):
+        if not same_customer(runtime, tenant, id_):
             raise Fault(NOT_FOUND, f"There is no customer {id_} of tenant {tenant}.")
         written = write(runtime, tenant, id_, to)
     typer.echo(f"{written.events:,} events in {to}; `python {to}/verify.py {to}` checks them.")

@@ -189,11 +189,11 @@ def access(
 ) -> None:
     """Write all that is known of a customer, for the customer: readable and portable."""
     from infra.privacy.access_bundle import write_bundle
-    from infra.privacy.holds import customers
+    from infra.privacy.requests import everybody
 
     with opened() as runtime:
         who = who_of(runtime, tenant)
-        subjects = customers(runtime, who.tenant, customer_id(runtime, who.tenant, customer))
+        subjects = everybody(runtime, who.tenant, customer_id(runtime, who.tenant, customer))
         count = write_bundle(runtime, who.tenant, subjects, to, who.authid)
     typer.echo(f"{count:,} events in {to}; {to}/index.html is for reading.")
 

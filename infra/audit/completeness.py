@@ -12,9 +12,7 @@ import orjson
 
 from infra.audit.signing import Signer
 from infra.audit.tree import EVENTS, Head
-from infra.read_models.as_of import AsOf
 from infra.runtime import Runtime
-from infra.seeing import seeing_held
 
 COMPLETE = f"{EVENTS}/complete"
 
@@ -42,13 +40,6 @@ def positions_of(runtime: Runtime, tenant: str, subjects: Sequence[str], size: i
     """Give the positions of all events about a customer that a tree of this size has."""
     with runtime.pool.connection() as conn:
         return [at for (at,) in conn.execute(POSITIONS, [tenant, list(subjects), size])]
-
-
-def same_customer(runtime: Runtime, tenant: str, id_: str) -> list[str]:
-    """Give the ids that are the same customer, from the log itself: no read model may be behind."""
-    with seeing_held():
-        found = AsOf(runtime.pool, tenant, None, None).customer(id_)
-    return [found["key"], *found["merged"]] if found else []
 
 
 def wait_for_log(runtime: Runtime, tenant: str, subjects: Sequence[str]) -> int:

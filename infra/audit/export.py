@@ -16,7 +16,8 @@ import orjson
 
 from domain.rejected import Rejected
 from infra.access import LOOKER, looking
-from infra.audit.completeness import complete, positions_of, same_customer, wait_for_log
+from infra.audit.completeness import complete, positions_of, wait_for_log
+from infra.audit.same_customer import same_customer
 from infra.audit.stamping import Stamped, stamped
 from infra.audit.tree import EVENTS, Head
 from infra.read_models.opening import open_events
@@ -63,9 +64,8 @@ def export(runtime: Runtime, tenant: str, customer: str, directory: Path) -> Exp
 
     Raises `Rejected` if there is nothing to be shown, or not all of it may be.
     """
-    subjects = same_customer(runtime, tenant, customer) or [customer]
+    subjects = same_customer(runtime, tenant, customer)
     waiting = wait_for_log(runtime, tenant, subjects)
-    subjects = same_customer(runtime, tenant, customer) or subjects
     runtime.audit.checkpoint()
     head = runtime.audit.trees[EVENTS].head() or Head(0, "")
     events = provable(runtime, tenant, subjects, head.size)
