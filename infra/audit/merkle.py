@@ -14,6 +14,8 @@ HEIGHT = 8
 WIDTH = 1 << HEIGHT
 HASH = 32
 EMPTY_ROOT = sha256(b"").digest()
+INNER = sha256(b"\x01")
+"""Begun as every inner node is: going on from it costs OpenSSL less than to begin anew."""
 
 Node = Callable[[int, int], bytes]
 """Gives the hash of the perfect subtree of (height, index)."""
@@ -40,8 +42,12 @@ class Tile:
 
 def parents(hashes: bytes) -> bytes:
     """Hash neighbours two by two; a last one without a neighbour has no parent yet."""
-    pairs = range(0, len(hashes) - 2 * HASH + 1, 2 * HASH)
-    return b"".join([sha256(b"\x01" + hashes[at : at + 2 * HASH]).digest() for at in pairs])
+    found = []
+    for at in range(0, len(hashes) - 2 * HASH + 1, 2 * HASH):
+        node = INNER.copy()
+        node.update(hashes[at : at + 2 * HASH])
+        found.append(node.digest())
+    return b"".join(found)
 
 
 def tile_of(height: int, index: int) -> tuple[int, int]:
