@@ -28,7 +28,7 @@ def same_customer(runtime: Runtime, tenant: str, customer: str) -> list[str]:
     while new:
         absorbed = frozenset[str]().union(*(each.absorbed for each in new)) - same
         same |= absorbed
-        new = merges_of(runtime, tenant, absorbed)
+        new = merges_of(runtime, tenant, absorbed) if absorbed else []
     return [*first, *sorted(same.difference(first))]
 
 
