@@ -4,6 +4,7 @@ Who looks and why is said once where a request comes in and holds for all that i
 was opened is noted where it is opened, so that no question can be asked beside the log.
 """
 
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -80,6 +81,8 @@ class Look(NamedTuple):
     purpose: str
     groups: list[str]
     rows: int
+    fields: list[str]
+    """Of a look that was noted before fields were, none."""
 
 
 class Recipient(NamedTuple):
@@ -104,10 +107,12 @@ class Step(NamedTuple):
 class AccessLog:
     """Notes looks, and tells a person of those at them."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, host: str = "") -> None:
+        self._pool, self._host = pool, host or socket.gethostname()
 
-    def note(self, tenant: str, opened: Iterable[tuple[str, str]], rows: int) -> None:
+    def note(
+        self, tenant: str, opened: Iterable[tuple[str, str]], rows: int, fields: Iterable[str] = ()
+    ) -> None:
         """Note that groups of personal data of some customers are about to be shown."""
         pairs = set(opened)
         if not pairs:
@@ -117,6 +122,7 @@ class AccessLog:
             "at": datetime.now(UTC), "tenant": tenant, "who": looker.who,
             "purpose": looker.purpose, "subjects": subjects, "rows": rows,
             "groups": sorted({group for _, group in pairs}), "exported": looker.exported,
+            "fields": sorted(set(fields)), "host": self._host,
         }  # fmt: skip
         with self._pool.connection() as conn:
             conn.execute(NOTE, [tenant, subjects, orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)])
@@ -154,7 +160,8 @@ def steps(conn: Conn) -> Iterator[Step]:
 def look_of(position: int | None, entry: dict[str, Any]) -> Look:
     """Read an entry."""
     at = datetime.fromisoformat(entry["at"])
-    return Look(position, at, entry["who"], entry["purpose"], entry["groups"], entry["rows"])
+    who, purpose, groups, rows = (entry[name] for name in ("who", "purpose", "groups", "rows"))
+    return Look(position, at, who, purpose, groups, rows, entry.get("fields", []))
 
 
 def number(conn: Conn) -> None:

@@ -126,16 +126,21 @@ def export(
 ) -> None:
     """Write a customer's history with its proofs, and the script that checks them."""
     from infra.audit.export import export as write
-    from infra.read_models.reader import Reader
+    from infra.audit.same_customer import same_customer
 
     with opened() as runtime:
         tenant = tenant or runtime.settings.tenant
         id_ = customer_id(runtime, tenant, customer)
-        subjects = Reader(runtime).same_customer(tenant, id_)
-        if not subjects:
+        if not same_customer(runtime, tenant, id_):
             raise Fault(NOT_FOUND, f"There is no customer {id_} of tenant {tenant}.")
-        written = write(runtime, tenant, subjects, to)
+        written = write(runtime, tenant, id_, to)
     typer.echo(f"{written.events:,} events in {to}; `python {to}/verify.py {to}` checks them.")
+    if written.waiting:
+        raise Fault(
+            FAILED,
+            f"Not in the log yet, and so not in the bundle: {written.waiting:,} of this customer's"
+            " events. Let `crm up` or `crm sequencer` run, and export again.",
+        )
 
 
 @audit.command("looks")
@@ -161,7 +166,7 @@ def looks(
     if as_json:
         print_json(shown)
     else:
-        columns = ("position", "at (UTC)", "who", "purpose", "groups", "rows")
+        columns = ("position", "at (UTC)", "who", "purpose", "groups", "rows", "fields")
         print_table(columns, shown, "Nobody has looked.", limit)
 
 

@@ -189,11 +189,11 @@ def access(
 ) -> None:
     """Write all that is known of a customer, for the customer: readable and portable."""
     from infra.privacy.access_bundle import write_bundle
-    from infra.privacy.holds import customers
+    from infra.privacy.requests import everybody
 
     with opened() as runtime:
         who = who_of(runtime, tenant)
-        subjects = customers(runtime, who.tenant, customer_id(runtime, who.tenant, customer))
+        subjects = everybody(runtime, who.tenant, customer_id(runtime, who.tenant, customer))
         count = write_bundle(runtime, who.tenant, subjects, to, who.authid)
     typer.echo(f"{count:,} events in {to}; {to}/index.html is for reading.")
 
@@ -238,9 +238,12 @@ def exposed(
         str | None,
         typer.Option("--who", help="To key:ID or cli:NAME alone, as `looks --staff` shows it."),
     ] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="NAME", help="From this host alone.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Tell whose data was shown to a key or account that leaked, between two instants."""
+    """Tell whose data was shown to a key or account, or from a host, that leaked, in between."""
     from api.output import print_json, print_table
     from infra.privacy.breach import exposed as shown
 
@@ -248,7 +251,7 @@ def exposed(
     if first is None or last is None:
         raise Fault(USAGE, "Name both instants.")
     with opened() as runtime:
-        found = shown(runtime.pool, who, first, last)
+        found = shown(runtime.pool, who, first, last, host)
     if as_json:
         print_json(found)
     else:

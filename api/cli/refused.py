@@ -56,9 +56,12 @@ def show(id_: MessageId, tenant: Tenant = None) -> None:
     import sys
 
     with opened() as runtime:
-        message = runtime.refused.open(tenant or runtime.settings.tenant, valid(id_))
-    if message is None:
-        raise missing(id_)
+        tenant = tenant or runtime.settings.tenant
+        message = runtime.refused.open(tenant, valid(id_))
+        if message is None:
+            raise missing(id_)
+        # Nobody knows yet whose data it is: the look is at the message itself.
+        runtime.keyring.access.note(tenant, [(id_, "content")], 1, ["message"])
     if sys.stdout.isatty():
         from api.output import print_line, text
 

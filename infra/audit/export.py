@@ -1,4 +1,4 @@
-"""One customer's history for an auditor: events, proofs, checkpoints, and what checks them.
+"""One customer's history for an auditor: all events, proofs, checkpoints, and what checks them.
 
 Everything that proves is ciphertext where it is personal, so a bundle stays provable after an
 erasure. The readable timeline beside it is opened for whoever exports, and proves nothing.
@@ -16,6 +16,8 @@ import orjson
 
 from domain.rejected import Rejected
 from infra.access import LOOKER, looking
+from infra.audit.completeness import complete, positions_of, wait_for_log
+from infra.audit.same_customer import same_customer
 from infra.audit.stamping import Stamped, stamped
 from infra.audit.tree import EVENTS, Head
 from infra.read_models.opening import open_events
@@ -53,27 +55,20 @@ class Exported(NamedTuple):
     events: int
     size: int
     directory: Path
+    waiting: int
+    """So many more events about the customer are not in the log yet, and so not in the bundle."""
 
 
-def export(runtime: Runtime, tenant: str, subjects: Sequence[str], directory: Path) -> Exported:
-    """Write the bundle of a customer; `subjects` are its own id and those merged into it.
+def export(runtime: Runtime, tenant: str, customer: str, directory: Path) -> Exported:
+    """Write the bundle of a customer, with all who are merged.
 
-    Raises `Rejected` if there is nothing to be shown.
+    Raises `Rejected` if there is nothing to be shown, or not all of it may be.
     """
-    tree = runtime.audit.trees[EVENTS]
+    subjects = same_customer(runtime, tenant, customer)
+    waiting = wait_for_log(runtime, tenant, subjects)
     runtime.audit.checkpoint()
-    head = tree.head() or Head(0, "")
-    events = [
-        (at, envelope)
-        for at, envelope in customer_events(runtime.pool, tenant, subjects)
-        if at <= head.size
-    ]
-    if not events:
-        raise Rejected(
-            "export.empty",
-            "Nothing of this customer can be shown: no event of it is signed yet,"
-            " or it is restricted and only the hold role sees it.",
-        )
+    head = runtime.audit.trees[EVENTS].head() or Head(0, "")
+    events = provable(runtime, tenant, subjects, head.size)
     directory.mkdir(parents=True, mode=0o700)
     write_lines(directory / "events.jsonl", proven(runtime, events, head.size))
     stamps = first_after(runtime, [at for at, _ in events], head.size)
@@ -81,15 +76,40 @@ def export(runtime: Runtime, tenant: str, subjects: Sequence[str], directory: Pa
     write_stamps(directory / "time-stamps", stamps.values())
     key = runtime.audit.signer.key(EVENTS)
     script = files("infra.audit").joinpath("proofs.py").read_text("utf-8")
-    texts = {"checkpoint.txt": head.note, "key.txt": f"{key}\n", "verify.py": script}
+    positions = [at for at, _ in events]
+    texts = {
+        "checkpoint.txt": head.note, "key.txt": f"{key}\n", "verify.py": script,
+        "complete.txt": complete(runtime.audit.signer, tenant, subjects, head, positions),
+    }  # fmt: skip
     for name, text in texts.items():
         (directory / name).write_text(text, "utf-8")
     looker = LOOKER.get()
     with looking(looker.who, looker.purpose, exported=True):
         told = open_events(runtime.keyring, tenant, (envelope for _, envelope in events))
-    page = timeline(subjects[0], [at for at, _ in events], told, str(runtime.ports.now()))
+    page = timeline(subjects[0], positions, told, str(runtime.ports.now()))
     (directory / "timeline.html").write_text(page, "utf-8")
-    return Exported(len(events), head.size, directory)
+    return Exported(len(events), head.size, directory, waiting)
+
+
+def provable(
+    runtime: Runtime, tenant: str, subjects: Sequence[str], size: int
+) -> list[tuple[int, bytes]]:
+    """Give all events about a customer up to a size of the tree. Raises `Rejected`."""
+    shown = customer_events(runtime.pool, tenant, subjects)
+    events = [(at, envelope) for at, envelope in shown if at <= size]
+    if not events:
+        raise Rejected(
+            "export.empty",
+            "Nothing of this customer can be shown: no event of it is signed yet,"
+            " or it is restricted and only the hold role sees it.",
+        )
+    if [at for at, _ in events] != positions_of(runtime, tenant, subjects, size):
+        raise Rejected(
+            "export.restricted",
+            "Some events of this customer are restricted, and a bundle holds all or none:"
+            " only the hold role can export it.",
+        )
+    return events
 
 
 def proven(runtime: Runtime, events: Sequence[tuple[int, bytes]], size: int) -> Iterator[Row]:

@@ -7,6 +7,7 @@ tile is a leaf of the tile above it. Checking proofs is in `infra.audit.proofs`.
 
 from collections.abc import Callable
 from hashlib import sha256
+from struct import Struct
 
 from infra.audit.proofs import node_hash
 
@@ -14,6 +15,9 @@ HEIGHT = 8
 WIDTH = 1 << HEIGHT
 HASH = 32
 EMPTY_ROOT = sha256(b"").digest()
+PAIR = Struct(f"{2 * HASH}s")
+INNER = sha256(b"\x01")
+"""Begun as every inner node is: going on from it costs OpenSSL less than to begin anew."""
 
 Node = Callable[[int, int], bytes]
 """Gives the hash of the perfect subtree of (height, index)."""
@@ -40,8 +44,12 @@ class Tile:
 
 def parents(hashes: bytes) -> bytes:
     """Hash neighbours two by two; a last one without a neighbour has no parent yet."""
-    pairs = range(0, len(hashes) - 2 * HASH + 1, 2 * HASH)
-    return b"".join([sha256(b"\x01" + hashes[at : at + 2 * HASH]).digest() for at in pairs])
+    found = []
+    for (pair,) in PAIR.iter_unpack(hashes[: len(hashes) // PAIR.size * PAIR.size]):
+        node = INNER.copy()
+        node.update(pair)
+        found.append(node.digest())
+    return b"".join(found)
 
 
 def tile_of(height: int, index: int) -> tuple[int, int]:

@@ -37,7 +37,9 @@ CROSS JOIN LATERAL (SELECT hashes FROM crm.tile WHERE tree = %s AND level = want
                     AND number = wanted.number LIMIT 1) AS found
 """
 KEEP = """
-INSERT INTO crm.tile (tree, level, number, hashes) VALUES (%s, %s, %s, %s)
+INSERT INTO crm.tile (tree, level, number, hashes)
+SELECT %s, level, number, hashes
+FROM unnest(%s::int[], %s::bigint[], %b::bytea[]) AS changed (level, number, hashes)
 ON CONFLICT (tree, level, number) DO UPDATE SET hashes = excluded.hashes
 """
 LAST = "SELECT number, length(hashes) FROM crm.tile WHERE tree = %s AND level = 0 {}"
@@ -89,7 +91,8 @@ class StoredTree:
             row = conn.execute(query, [size, LEAVES_AT_ONCE], binary=True).fetchone()
             leaves = row[0] or b"" if row else b""
             grown = grow(size, leaves, partial(self._tile, conn))
-            conn.cursor().executemany(KEEP, [(self.name, *at, h) for at, h in grown.items()])
+            levels, numbers = [level for level, _ in grown], [number for _, number in grown]
+            conn.execute(KEEP, [self.name, levels, numbers, list(grown.values())])
         return len(leaves) == LEAVES_AT_ONCE * HASH
 
     def _tile(self, conn: Conn, place: Place) -> bytes:

@@ -11,7 +11,7 @@ from infra.approvals import Approvals, Asked
 from infra.audit.export import write_lines
 from infra.keys.keyring import Keyring
 from infra.privacy.erasure import under_hold
-from infra.privacy.holds import customers
+from infra.privacy.requests import everybody
 from infra.read_models.opening import open_events
 from infra.read_models.reader import customer_events
 from infra.runtime import Runtime
@@ -20,7 +20,7 @@ from infra.seeing import seeing_held
 
 def ask_to_break(runtime: Runtime, who: Who, customer: str, reason: str) -> Asked:
     """Ask to open what a hold keeps closed; another person must approve it. Raises `Rejected`."""
-    subjects = customers(runtime, who.tenant, customer)
+    subjects = everybody(runtime, who.tenant, customer)
     if not under_hold(runtime, who.tenant, subjects):
         raise Rejected("hold.unknown", "There is no hold on this customer: nothing is closed.")
     what = {"customer": customer, "subjects": subjects, "reason": reason}

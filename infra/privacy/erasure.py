@@ -20,10 +20,9 @@ from infra.database import Pool
 from infra.ids import uuid7
 from infra.privacy.certificate import certified, told_to
 from infra.privacy.erasure_ledger import Entry
-from infra.privacy.requests import open_request, resolve
+from infra.privacy.requests import everybody, open_request, resolve
 from infra.privacy.rights import ask_of_all, legal_hold
 from infra.privacy.traces import discard_refused, quoting, remove, scan, words_of
-from infra.read_models.reader import Reader
 from infra.runtime import Runtime
 
 BEGIN = """
@@ -64,9 +63,7 @@ def ask(runtime: Runtime, who: Who, customer: str, reason: str, law: Law = "gdpr
 
     The request is a case of its own, under the same id.
     """
-    subjects = Reader(runtime).same_customer(who.tenant, customer)
-    if not subjects:
-        raise Rejected("customer.unknown", "There is no such customer.")
+    subjects = everybody(runtime, who.tenant, customer)
     what = {"customer": customer, "subjects": subjects, "groups": GROUPS, "reason": reason}
     asked = Approvals(runtime.pool).ask(who, "erasure", what)
     open_request(runtime, who, subjects[0], "erasure", law, id_=asked.id)

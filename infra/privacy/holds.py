@@ -8,8 +8,8 @@ from commands.ports import Who
 from domain.rejected import Rejected
 from infra.approvals import Approvals, Asked
 from infra.privacy.erasure import Erasure, erase, under_hold
+from infra.privacy.requests import everybody
 from infra.privacy.rights import ask_of_all, legal_hold
-from infra.read_models.reader import Reader
 from infra.runtime import Runtime
 
 PUT = """
@@ -25,7 +25,7 @@ WHERE tenant = %s AND state = 'held' AND subjects && %s::uuid[]
 
 def put(runtime: Runtime, who: Who, customer: str, reason: str) -> list[str]:
     """Put a customer, and all who are merged into it, under a hold. Raises `Rejected`."""
-    subjects = customers(runtime, who.tenant, customer)
+    subjects = everybody(runtime, who.tenant, customer)
     with runtime.pool.connection() as conn:
         conn.execute(PUT, [who.tenant, subjects, reason, who.authid])
     return subjects
@@ -33,7 +33,7 @@ def put(runtime: Runtime, who: Who, customer: str, reason: str) -> list[str]:
 
 def ask_release(runtime: Runtime, who: Who, customer: str, reason: str) -> Asked:
     """Ask that a hold be ended; another person must approve it. Raises `Rejected`."""
-    subjects = under_hold(runtime, who.tenant, customers(runtime, who.tenant, customer))
+    subjects = under_hold(runtime, who.tenant, everybody(runtime, who.tenant, customer))
     if not subjects:
         raise Rejected("hold.unknown", "There is no hold on this customer.")
     what = {"customer": customer, "subjects": subjects, "reason": reason}
@@ -54,11 +54,3 @@ def release(runtime: Runtime, tenant: str, id_: str) -> list[Erasure]:
         who = Who(tenant, f"erasure:{erasure}")
         ask_of_all(runtime, who, about, legal_hold(restricts=False))
     return erased
-
-
-def customers(runtime: Runtime, tenant: str, customer: str) -> list[str]:
-    """Give all ids of a customer. Raises `Rejected`."""
-    subjects = Reader(runtime).same_customer(tenant, customer)
-    if not subjects:
-        raise Rejected("customer.unknown", "There is no such customer.")
-    return subjects

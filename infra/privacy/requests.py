@@ -13,8 +13,8 @@ from commands.privacy_requests import LAWS, ExtendPrivacyRequest, OpenPrivacyReq
 from domain.case import CaseOpened
 from domain.privacy_request import CATEGORIES, CLOCK, Kind, Law
 from domain.rejected import Rejected
+from infra.audit.same_customer import same_customer
 from infra.ids import uuid7
-from infra.read_models.reader import Reader
 from infra.runtime import Runtime
 from infra.seeing import seeing_held
 from infra.store.envelope import decode
@@ -145,7 +145,7 @@ def asked(runtime: Runtime, who: Who, request: Request) -> None:
 
 def everybody(runtime: Runtime, tenant: str, customer: str) -> list[str]:
     """Give all ids of a customer. Raises `Rejected`."""
-    subjects = Reader(runtime).same_customer(tenant, customer)
+    subjects = same_customer(runtime, tenant, customer)
     if not subjects:
         raise Rejected("customer.unknown", "There is no such customer.")
     return subjects

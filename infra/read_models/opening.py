@@ -26,10 +26,12 @@ log = structlog.get_logger()
 
 def open_rows(keyring: Keyring, tenant: str, rows: Sequence[Row]) -> list[Row]:
     """Show rows with their sealed values opened."""
-    blocks = {block["sealed"]: block for row in rows for block in blocks_in(row)}
+    named = [each for row in rows for each in blocks_in(row)]
+    blocks = {block["sealed"]: block for _, block in named}
     slots = set(map(slot_of, blocks.values()))
     keys = keyring.find(tenant, slots) if slots else {}
-    keyring.access.note(tenant, keys, len(rows))
+    fields = {name for name, block in named if slot_of(block) in keys}
+    keyring.access.note(tenant, keys, len(rows), fields)
     gone = keyring.fates(tenant, slots - keys.keys())
     opened = {
         sealed: open_block(block, block["group"], sealed, keys, gone)
@@ -43,7 +45,14 @@ def open_events(keyring: Keyring, tenant: str, envelopes: Iterable[bytes]) -> li
     events = [orjson.loads(envelope) for envelope in envelopes]
     slots = {Slot(event["subject"], group) for event in events for group in event["sealed"]}
     keys = keyring.find(tenant, slots) if slots else {}
-    keyring.access.note(tenant, keys, len(events))
+    fields = {
+        field
+        for event in events
+        for group in event["sealed"]
+        if Slot(event["subject"], group) in keys
+        for field in personal(event["type"], group)
+    }
+    keyring.access.note(tenant, keys, len(events), fields)
     gone = keyring.fates(tenant, slots - keys.keys())
     return [open_event(event, keys, gone) for event in events]
 
@@ -54,12 +63,16 @@ def open_event(event: Row, keys: Keys, gone: Mapping[Slot, str | None]) -> Row:
     for group, sealed in event["sealed"].items():
         opened = open_block(event, group, sealed, keys, gone)
         if "redacted" in opened:
-            kind = EVENTS.get(event["type"])
-            personal = kind.personal.items() if kind else ()
-            missing = [field for field, its in personal if its == group and field not in data]
+            missing = [field for field in personal(event["type"], group) if field not in data]
             opened = dict.fromkeys(missing, opened)
         data |= opened
     return {name: value for name, value in event.items() if name not in ("sealed", "tenant")}
+
+
+def personal(type_: str, group: str) -> list[str]:
+    """Tell which fields of an event are of a group; of an unknown one we know none."""
+    kind = EVENTS.get(type_)
+    return [field for field, its in kind.personal.items() if its == group] if kind else []
 
 
 def open_block(
@@ -85,13 +98,16 @@ def is_block(value: object) -> TypeGuard[Row]:
     return isinstance(value, dict) and isinstance(value.get("sealed"), str) and "subject" in value
 
 
-def blocks_in(value: object) -> Iterator[Row]:
-    """Find the sealed blocks in a row, however deep."""
+def blocks_in(value: object, name: str = "") -> Iterator[tuple[str, Row]]:
+    """Find the sealed blocks in a row, however deep, and as which field each is shown."""
     if is_block(value):
-        yield value
-    elif isinstance(value, (dict, list)):
-        for held in value.values() if isinstance(value, dict) else value:
-            yield from blocks_in(held)
+        yield name, value
+    elif isinstance(value, dict):
+        for inner, held in value.items():
+            yield from blocks_in(held, inner)
+    elif isinstance(value, list):
+        for held in value:
+            yield from blocks_in(held, name)
 
 
 def show(value: Any, name: str, opened: dict[str, Row]) -> Any:  # noqa: ANN401 - any JSON

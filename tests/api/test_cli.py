@@ -180,6 +180,8 @@ def test_refused_messages_are_listed_shown_and_retried(crm: Callable[..., Done])
     assert [each["code"] for each in found] == ["interaction.conflict", "data.invalid"]
     [broken] = crm("refused", "list", "--code", "data.invalid", "--json").json
     assert json.loads(crm("refused", "show", broken["id"]).out)["data"]["quantity"] == 2
+    [look] = json.loads(crm("audit", "looks", broken["id"], "--json").out)
+    assert (look["groups"], look["fields"]) == (["content"], ["message"])
     again = crm("refused", "retry", broken["id"])
     assert again.code == FAILED
     assert "amount.amount" in again.out

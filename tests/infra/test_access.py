@@ -39,6 +39,7 @@ def test_a_look_is_noted_with_who_why_and_what(runtime, ids):
     (look,) = looks(runtime, ann)
     assert (look.who, look.purpose, look.rows) == ("cli:alice", "support call", 1)
     assert look.groups == ["contact", "identity"]
+    assert look.fields == ["full_name", "value"]
     assert datetime.now(UTC) - look.at < timedelta(minutes=1)
     assert looks(runtime, bob) == []
     assert runtime.keyring.access.looks("other", [ann], 100) == []

@@ -58,7 +58,7 @@ def test_no_byte_of_a_canary_is_anywhere_before_or_after_an_erasure(
 
         certificates = [forget(kafka, "acme", by_command), forget(kafka, "default", by_kafka)]
         assert eventually(lambda: settled(kafka))
-    exported = export(kafka, "acme", [by_command], tmp_path / "audit").directory
+    exported = export(kafka, "acme", by_command, tmp_path / "audit").directory
     seen = (*certificates, log_file.read_bytes(), *(f.read_bytes() for f in exported.iterdir()))
     assert not [form for form in forms(mark) if any(form in each for each in seen)]
     assert b"inbound.taken" in log_file.read_bytes()  # the log was on

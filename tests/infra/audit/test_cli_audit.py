@@ -10,7 +10,7 @@ import pytest
 from api.cli import main as cli
 from api.cli.common import FAILED, NOT_FOUND, USAGE, operator
 from commands.command import ByEmail
-from commands.customers import RegisterCustomer
+from commands.customers import ChangeProfile, RegisterCustomer
 from infra.audit.proofs import check, read_checkpoint
 from tests.tsa import Authority, Issuer, serving
 from tests.world import World
@@ -82,6 +82,15 @@ def test_a_time_stamp_is_had_at_once_and_told(crm, ann, tmp_path, monkeypatch):
     monkeypatch.delenv("CRM_TSA_URL")
     monkeypatch.delenv("CRM_TSA_CERTIFICATES")
     assert "events: 1 time stamps, not checked" in crm("audit", "verify")[1]
+
+
+def test_an_export_says_what_is_not_in_the_log_yet(crm, ann, runtime, tmp_path, monkeypatch):
+    change = ChangeProfile(customer=ByEmail(email=ann), full_name="Ann at last")
+    World(runtime.store).ask(change, "0190b36e-0000-7000-8000-000000000001")
+    monkeypatch.setenv("CRM_READ_WAIT_SECONDS", "0")
+    code, out, err = crm("audit", "export", ann, "--to", tmp_path / "ann")
+    assert (code, "not in the bundle: 1 of this customer's events." in err) == (FAILED, True)
+    assert out.startswith(f"{check(tmp_path / 'ann')[0]} events in ")
 
 
 def test_what_cannot_be_exported_says_so(crm, ann, tmp_path):

@@ -208,7 +208,7 @@ def test_a_bundle_holds_the_first_time_stamp_after_each_event(stamped, runtime, 
         last = stamped.grow(ByEmail(email=f"{number}@example.org"))
         stamped.audit.stamp(now=True)
     (id_,) = runtime.store.owners("acme", [ANN.identifier()]).values()
-    written = export(runtime, "acme", [id_], tmp_path / "ann")
+    written = export(runtime, "acme", id_, tmp_path / "ann")
     assert (written.size, first) == (last, written.events)
     place = written.directory / "time-stamps"
     assert {file.name for file in place.iterdir()} == {f"{first}.txt", f"{first}.tsr", "README.md"}

@@ -13,9 +13,11 @@ from domain.catalogue import EVENTS
 from domain.events import RETIRED, Recorded
 from domain.personal import Redacted
 from domain.rejected import Rejected
+from infra.access import looking
 from infra.ids import uuid7
 from infra.privacy import rights
 from infra.privacy.access_bundle import write_bundle
+from infra.read_models.reader import Reader
 from infra.store.envelope import decode_opened
 from tests.test_event_names import ENVELOPES_FILE, FixedKeys, golden
 from tests.world import NOON, World
@@ -101,6 +103,19 @@ def test_it_tells_what_was_agreed_kept_and_restricted_and_may_be_had_all_the_sam
     assert (said["purpose"], said["text_version"]) == ("news", "text 7")
     assert "text 7" in files["index.html"]
     assert json.loads(files["customer.json"])["profile"]  # it is theirs, restricted or not
+
+
+def test_it_tells_to_whom_the_data_was_shown_services_by_key_and_staff_as_one(
+    runtime, ann, tmp_path
+):
+    for who in ("key:0a1b", "key:0a1b", "cli:max", "cli:mia"):
+        with looking(who, "support"):
+            Reader(runtime).customer("acme", ann)
+    files = bundle(runtime, ann, tmp_path)
+    told = [(each["who"], each["looks"]) for each in json.loads(files["recipients.json"])]
+    assert told == [("staff", 2), ("key:0a1b", 2)]
+    assert "key:0a1b" in files["index.html"]
+    assert not [name for name in files if "cli:m" in files[name]]
 
 
 def test_nobody_is_given_a_part_of_it_while_the_log_is_behind(runtime, ann, tmp_path, catch_up):

@@ -2,13 +2,14 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from socket import gethostname
 
 import pytest
 
 from commands.command import ByEmail
 from commands.customers import GrantConsent, RegisterCustomer, WithdrawConsent
 from domain.rejected import Rejected
-from infra.access import looking
+from infra.access import AccessLog, looking
 from infra.privacy.breach import exposed
 from infra.privacy.consents import consent, must_consent
 from infra.read_models.reader import Reader
@@ -44,6 +45,30 @@ def test_what_a_leaked_key_was_shown_and_nothing_else(runtime, world):
     assert exposed(runtime.pool, "key:leaked", began - hour, began) == []
     assert exposed(runtime.pool, "key:leaked", ended + hour, ended + 2 * hour) == []
     assert exposed(runtime.pool, "key:unknown", began, ended + hour) == []
+
+
+def test_a_leaked_host_exposed_what_was_shown_from_there(runtime, world):
+    ann, bob, hour = id_of(runtime, ANN), id_of(runtime, BOB), timedelta(hours=1)
+    began = datetime.now(UTC) - hour
+    for host, customer in (("web-1", ann), ("web-2", bob)):
+        AccessLog(runtime.pool, host).note("acme", [(customer, "identity")], 1)
+
+    def shown(host, who=None):
+        found = exposed(runtime.pool, who, began, began + 2 * hour, host)
+        return [each.customer for each in found]
+
+    assert (shown("web-1"), shown("web-2"), shown("web-3")) == ([ann], [bob], [])
+    assert shown("web-1", "key:other") == []
+    with looking("cli:alice", ""):
+        Reader(runtime).customer("acme", ann)
+    assert shown(gethostname()) == [ann]
+    with runtime.pool.connection() as conn:  # as it was noted before hosts were
+        conn.execute(
+            "UPDATE crm.access SET entry = convert_to("
+            "(convert_from(entry, 'UTF8')::jsonb - 'host' - 'fields')::text, 'UTF8')"
+        )
+    assert shown("web-3") == sorted([ann, bob])
+    assert runtime.keyring.access.looks("acme", [ann], 1)[0].fields == []
 
 
 MANY = """

@@ -10,6 +10,7 @@ from commands.command import ByEmail, ByExternalId
 from commands.customers import (
     AddIdentifier,
     ChangeProfile,
+    MergeCustomer,
     RegisterCustomer,
 )
 from commands.ingest import Message, ingest
@@ -26,6 +27,7 @@ from infra.keys.keyring import Keyring, Slot
 from infra.keys.masters import FileMasterKeys
 from infra.privacy.erasure import ask, erase, find, reapply
 from infra.privacy.erasure_ledger import ErasuresMissing
+from infra.privacy.requests import everybody
 from infra.read_models.reader import Reader
 from infra.runtime import open_runtime
 from tests.infra.privacy.erased import ALICE, ANN, BOB, NAME, ann_in, forget, owner
@@ -86,6 +88,19 @@ def rows(runtime):
             name: conn.execute(f"SELECT to_json(t) FROM read.{name} t ORDER BY key").fetchall()
             for name in runtime.tables
         }
+
+
+def test_whoever_was_merged_a_moment_ago_is_erased_as_well(runtime, world):
+    other = ByExternalId(system="shop", id="8")
+    world.ask(RegisterCustomer(customer=other, full_name="Annie"))
+    world.ask(MergeCustomer(customer=other, into=ANN, reason="same"))
+    late = owner(runtime, other)
+    assert late not in Reader(runtime).same_customer("acme", world.ann)  # nobody has caught up
+    for named in (world.ann, late):
+        assert everybody(runtime, "acme", named)[0] == world.ann
+    certificate = told(forget(runtime, world.ann))
+    assert late in certificate["subjects"]
+    assert not runtime.keyring.find("acme", [Slot(late, "identity")])
 
 
 def test_a_person_who_comes_back_is_a_stranger(runtime, world, catch_up):

@@ -311,11 +311,12 @@ def test_nothing_is_sent_to_a_restricted_customer(runtime, world):
         assert consent(runtime, *said).granted
 
 
-def test_an_export_of_whom_only_the_hold_role_sees_says_so(runtime, world, tmp_path):
+def test_an_export_of_whom_only_the_hold_role_sees_says_so(runtime, world, catch_up, tmp_path):
     rights.restrict(runtime, OFFICER, ANN, "claims")
+    catch_up()
     with pytest.raises(Rejected) as no:
-        export(runtime, "acme", [ANN], tmp_path / "nothing")
+        export(runtime, "acme", ANN, tmp_path / "nothing")
     assert no.value.code == "export.empty"
     assert not (tmp_path / "nothing").exists()
     with seeing_held():
-        assert export(runtime, "acme", [ANN], tmp_path / "ann").events > 0
+        assert export(runtime, "acme", ANN, tmp_path / "ann").events > 0

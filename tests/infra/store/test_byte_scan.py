@@ -27,7 +27,7 @@ def test_no_byte_of_a_canary_is_in_any_file_before_or_after_an_erasure(runtime, 
     assert done.state == "done"
     assert found_in_database(runtime, mark, since) == set()
     told = orjson.dumps(Reader(runtime).history("acme", customer, limit=500).items)
-    bundle = export(runtime, "acme", [customer], tmp_path / "bundle")
+    bundle = export(runtime, "acme", customer, tmp_path / "bundle")
     exported = [file.read_bytes() for file in bundle.directory.iterdir()]
     for where in (told, *exported, str(done.certificate).encode()):
         assert not any(form in where for form in forms(mark))
