@@ -27,7 +27,7 @@ from consumers.switching import promote
 from infra.database import pool as open_pool
 from infra.database import url_of
 from infra.read_models.bulk import Bulk
-from infra.read_models.tables import Key
+from infra.read_models.change import Key
 from infra.runtime import Runtime
 from infra.store.log import BUCKETS, EmbeddedLog
 from projections.catalogue import BY_NAME

@@ -9,7 +9,8 @@ import structlog
 from consumers import measured
 from consumers.loop import run
 from domain.events import Event, Recorded
-from infra.read_models.tables import Change, Key, Moved, Parking, Step, Table
+from infra.read_models.change import Change, Key, Parking
+from infra.read_models.tables import Moved, Step, Table
 from infra.store.envelope import decode
 from infra.store.log import EmbeddedLog, Page
 from projections.projection import NotApplicable, Projection, Row

@@ -6,8 +6,9 @@ import structlog
 
 from consumers.follow import fold, key_of
 from domain.events import Event, Recorded
+from infra.read_models.change import Key, Parking
 from infra.read_models.parked import WaitingRow, waiting
-from infra.read_models.tables import Key, Parking, Table
+from infra.read_models.tables import Table
 from infra.store.envelope import decode
 
 log = structlog.get_logger()

@@ -14,7 +14,7 @@ import orjson
 from consumers.follow import Folded, fold, fold_keyed, key_of
 from domain.events import Event, Recorded
 from infra.read_models.builds import Build, Fits, Slice
-from infra.read_models.tables import Key, Parking
+from infra.read_models.change import Key, Parking
 from infra.store.envelope import decode
 from infra.store.log import BUCKETS, EmbeddedLog, Found
 from projections.projection import Row

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from infra.database import Conn, Pool, connect, pool, unapplied, unsafe_settings
-from infra.keys.keyring import Keyring, WrongKey
+from infra.keys.keyring import Keyring
+from infra.keys.master_key import WrongKey
 from infra.keys.masters import FileMasterKeys, LostEpoch
 from infra.progress import Level, progress, refused
 from infra.read_models.versions import ServingTables

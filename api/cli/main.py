@@ -105,7 +105,7 @@ def told(error: Exception) -> tuple[int, str]:
     from infra.audit.audit import LogBehind
     from infra.database import DATABASE_AWAY
     from infra.embedded import EmbeddedPostgresError
-    from infra.keys.keyring import WrongKey
+    from infra.keys.master_key import WrongKey
     from infra.keys.masters import LostEpoch, UnknownKeyService
     from infra.privacy.erasure_ledger import ErasuresMissing
     from infra.runtime import KeysLost, UnsafeDatabase

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from consumers.parked import WentOn
-    from infra.read_models.tables import Key, Table
+    from infra.read_models.change import Key
+    from infra.read_models.tables import Table
     from infra.runtime import Runtime
 
 parked = typer.Typer(
@@ -135,8 +136,8 @@ def wanted(
     runtime: "Runtime", of: str | None, key: str | None, tenant: str | None
 ) -> "list[tuple[Table, Key]]":
     """Find the rows that are meant."""
+    from infra.read_models.change import Key
     from infra.read_models.parked import parked_rows
-    from infra.read_models.tables import Key
 
     if of is not None and key is not None:
         return [(read_model(runtime, of), row_key(runtime, tenant, key))]
@@ -161,7 +162,7 @@ def read_model(runtime: "Runtime", named: str) -> "Table":
 
 def row_key(runtime: "Runtime", tenant: str | None, key: str) -> "Key":
     """Name a row; refuse what cannot be a key at all."""
-    from infra.read_models.tables import Key
+    from infra.read_models.change import Key
 
     if not is_id(key):
         raise Fault(USAGE, f"{key!r} is not the key of a row; `crm parked list` shows them.")

@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from infra.audit.proofs import key_id
-from infra.keys.keyring import read_key_file
+from infra.keys.master_key import read_key_file
 
 ED25519 = b"\x01"
 

@@ -5,16 +5,11 @@ and as long as it does nobody can make another key in its place. Keys are rememb
 for a minute at most, and only under a lease that lets the eraser know when they are forgotten.
 """
 
-import contextlib
 import hmac
-import os
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from hashlib import sha256
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,16 +20,12 @@ from infra.access import AccessLog
 from infra.database import Pool
 from infra.ids import uuid7
 from infra.keys.lease import KeyLease, count_up, drain
+from infra.keys.master_key import MasterKeys, WrongKey
 
 CACHE_SECONDS = 60
 CACHE_MAX = 50_000
-KEY_BYTES = 32
 NOBODY = "00000000-0000-0000-0000-000000000000"
 """The subject of keys that belong to a tenant as a whole."""
-
-
-class WrongKey(Exception):
-    """A master key is not the one that wrapped what it is to open, or is no key at all."""
 
 
 class Slot(NamedTuple):
@@ -71,69 +62,6 @@ class DataKey(NamedTuple):
         return mac.digest()
 
 
-class MasterKeys(Protocol):
-    """The master keys of all epochs; their bytes never leave where they are kept."""
-
-    def make(self, epoch: int) -> None:
-        """Make the key of a new epoch."""
-
-    def wrap(self, epoch: int, secret: bytes, bound_to: bytes) -> bytes:
-        """Encrypt a data key, bound to what it is for."""
-
-    def unwrap(self, epoch: int, wrapped: bytes, bound_to: bytes) -> bytes:
-        """Decrypt a data key."""
-
-    def destroy(self, epoch: int) -> datetime | None:
-        """Destroy the key of an epoch for good; gives when, if that is not at once."""
-
-
-class MasterKey:
-    """The master key of an epoch in a file that only its owner can read."""
-
-    def __init__(self, path: Path) -> None:
-        self._cipher = AESGCM(read_key_file(path))
-
-    def wrap(self, secret: bytes, bound_to: bytes) -> bytes:
-        """Encrypt a data key, bound to what it is for."""
-        nonce = os.urandom(12)
-        return nonce + self._cipher.encrypt(nonce, secret, bound_to)
-
-    def unwrap(self, wrapped: bytes, bound_to: bytes) -> bytes:
-        """Decrypt a data key; raises `cryptography.exceptions.InvalidTag` if it is not ours."""
-        return self._cipher.decrypt(wrapped[:12], wrapped[12:], bound_to)
-
-
-def read_key_file(path: Path) -> bytes:
-    """Give 32 secret bytes that only their owner can read; they are made if they are missing."""
-    if not path.exists():
-        make_key_file(path)
-    if path.stat().st_mode & 0o077:
-        raise PermissionError(f"The key {path} can be read by others: chmod 600 it.")
-    key = path.read_bytes()
-    if len(key) != KEY_BYTES:
-        raise WrongKey(f"The key {path} has {len(key)} bytes; it must be the {KEY_BYTES} it had.")
-    return key
-
-
-def make_key_file(path: Path) -> None:
-    """Make a key, whole and on disk before it has its name; the first of several stays."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(AESGCM.generate_key(256))
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(unfinished, path)
-    finally:
-        os.unlink(unfinished)
-    directory = os.open(path.parent, os.O_RDONLY)
-    os.fsync(directory)
-    os.close(directory)
-
-
-# A key that is under a legal hold is given only to who says so.
 READ = """
 SELECT slot.*, found.* FROM unnest(%(subjects)b::uuid[], %(groups)b::text[]) AS slot (subject, grp)
 CROSS JOIN LATERAL (

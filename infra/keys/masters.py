@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from infra.keys.aws_kms import AwsMasterKeys, Credentials
-from infra.keys.keyring import MasterKey, MasterKeys
+from infra.keys.master_key import MasterKey, MasterKeys
 from infra.keys.vault import VaultMasterKeys
 
 

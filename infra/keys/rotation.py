@@ -11,7 +11,8 @@ from commands.ports import Who
 from domain.rejected import Rejected
 from infra.approvals import Approvals, Asked
 from infra.database import Conn, Pool
-from infra.keys.keyring import MasterKeys, Slot, bound_to
+from infra.keys.keyring import Slot, bound_to
+from infra.keys.master_key import MasterKeys
 
 AT_ONCE = 1_000
 

@@ -1,7 +1,7 @@
 """Carrying out what two people have agreed on."""
 
 from infra.approvals import Approvals, Asked
-from infra.keys.keyring import MasterKeys
+from infra.keys.master_key import MasterKeys
 from infra.keys.rotation import Rotation
 from infra.privacy.corrections import correct
 from infra.privacy.erasure import erase

@@ -21,7 +21,8 @@ from domain.rejected import Rejected
 from infra.database import Conn, Pool, connect
 from infra.lease import holder
 from infra.read_models.bulk import Bulk
-from infra.read_models.tables import Key, Parking, Table
+from infra.read_models.change import Key, Parking
+from infra.read_models.tables import Table
 from infra.read_models.versions import State, Version, locked, put, versions_in
 from infra.store.log import BUCKETS
 from projections.projection import Row

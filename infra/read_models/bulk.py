@@ -11,7 +11,8 @@ from infra.database import Conn
 from projections.projection import Row
 
 if TYPE_CHECKING:
-    from infra.read_models.tables import Key, Table
+    from infra.read_models.change import Key
+    from infra.read_models.tables import Table
 
 
 class Bulk:

@@ -9,7 +9,8 @@ from psycopg.rows import class_row
 
 from infra.database import Conn, Pool
 from infra.read_models.bulk import Bulk
-from infra.read_models.tables import Key, Table
+from infra.read_models.change import Key
+from infra.read_models.tables import Table
 from projections.projection import Row
 
 # Rows that changed after the position that both versions have reached cannot be judged: one of

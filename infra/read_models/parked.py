@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from infra.database import Conn, Pool
-from infra.read_models.tables import Change, Key, Parking, Table
+from infra.read_models.change import Change, Key, Parking
+from infra.read_models.tables import Table
 
 PARKED = """
 SELECT projection || ' v' || version, tenant, key, position, type, reason, parked_at

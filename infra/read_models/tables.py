@@ -5,27 +5,21 @@ two followers of the same projection, one is turned away and nothing is applied 
 statement checks the token of the version: whoever paused, cancelled or took it over changed that.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import orjson
 import psycopg
 from psycopg import sql
-from psycopg.rows import dict_row
 
 from infra.database import Conn, Pool
 from infra.read_models.bulk import Bulk
-from projections.projection import Projection, Row
+from infra.read_models.change import CHANGED, Change, Parking
+from projections.projection import Projection
 from projections.shown import shown_rows
 
 WHOLE_LOG = -1
 """The partition of a checkpoint for the whole log: the embedded one has no partitions."""
-
-MANY = 200
-"""So many rows are copied beside the table first: the server takes them apart in half the time."""
-
-CHANGED = sql.Identifier("pg_temp", "changed")
 
 CHECKPOINTS = """
 SELECT partition, position, token
@@ -99,24 +93,6 @@ CROSS JOIN LATERAL (
 WHERE topic = %(topic)s
 """
 
-REMOVED = """
-INSERT INTO crm.removed (projection, version, tenant, key, position)
-SELECT %(projection)s, %(version)s, tenant, key, %(position)s
-FROM unnest(%(tenants)s::text[], %(keys)s::uuid[]) AS gone (tenant, key)
-ON CONFLICT (projection, version, tenant, key) DO UPDATE SET position = excluded.position
-"""
-
-
-UNFIT = (orjson.JSONEncodeError, psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
-"""What is raised when rows do not fit: a value, or all of them together."""
-
-
-class Key(NamedTuple):
-    """What a row is about."""
-
-    tenant: str
-    key: str
-
 
 class Step(NamedTuple):
     """From where to where the checkpoint of a partition moves."""
@@ -128,15 +104,6 @@ class Step(NamedTuple):
 
 class Moved(Exception):
     """The checkpoint is not where it was read: another follower has moved it."""
-
-
-class Parking(NamedTuple):
-    """A row that an event could not be applied to: where, which kind, and why."""
-
-    key: Key
-    position: int
-    type: str
-    reason: str
 
 
 class Table:
@@ -334,80 +301,3 @@ class Table:
             upsert.format(self.id, names, CHANGED, assigned),
             delete.format(self.id),
         )
-
-
-class Change:
-    """A transaction on a table: read the rows of some keys, write what has become of them."""
-
-    def __init__(self, table: Table, conn: Conn, *, has_parked: bool = True) -> None:
-        self._table, self._conn, self._has_parked = table, conn, has_parked
-
-    def rows(self, keys: Iterable[Key]) -> dict[Key, Row]:
-        """Give the rows of some keys, as far as there are any."""
-        tenants, ids = columns_of(keys)
-        with self._conn.cursor(row_factory=dict_row) as cursor:
-            rows = cursor.execute(self._table.select, [tenants, ids]).fetchall()
-        return {Key(row.pop("tenant"), row.pop("key")): row for row in rows}
-
-    def write(self, rows: Mapping[Key, Row | None], upto: int) -> dict[Key, str]:
-        """Insert or replace rows; those that are None are removed, as of position `upto`.
-
-        Gives the rows that do not fit into the table, a number being too large, and why.
-        """
-        kept = [(key, row) for key, row in rows.items() if row is not None]
-        unfit = self._merge(kept) if len(kept) >= MANY else self._upsert(kept) if kept else {}
-        gone = [key for key, row in rows.items() if row is None]
-        if gone:
-            self._remove(gone, upto)
-        return unfit
-
-    def _merge(self, rows: list[tuple[Key, Row]]) -> dict[Key, str]:
-        """Copy rows beside the table and let the server take them from there."""
-        table, conn = self._table, self._conn
-        conn.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(CHANGED, table.id))
-        unfit = table.bulk.copy(conn, CHANGED, rows)
-        conn.execute(sql.SQL("{}; DROP TABLE {}").format(table.merge, CHANGED))
-        return unfit
-
-    def _upsert(self, rows: list[tuple[Key, Row]]) -> dict[Key, str]:
-        """Write a few rows by one statement, or else halves, down to the ones that do not fit."""
-        told = [{"tenant": key.tenant, "key": key.key, **row} for key, row in rows]
-        conn = self._conn
-        try:
-            with conn.pipeline():  # one round trip
-                conn.execute("SAVEPOINT fits")
-                conn.execute(self._table.upsert, [orjson.dumps(told).decode()])
-                conn.execute("RELEASE fits")
-        except UNFIT as error:
-            conn.execute("ROLLBACK TO fits")
-            if len(rows) == 1:
-                return {rows[0][0]: f"{type(error).__name__} when the row was written"}
-            middle = len(rows) // 2
-            return self._upsert(rows[:middle]) | self._upsert(rows[middle:])
-        return {}
-
-    def _remove(self, gone: Iterable[Key], upto: int) -> None:
-        tenants, ids = columns_of(gone)
-        self._conn.execute(self._table.delete, [tenants, ids])
-        told = {**self._table.arguments, "tenants": tenants, "keys": ids, "position": upto}
-        self._conn.execute(REMOVED, told)
-
-    def parked(self) -> set[Key]:
-        """Give the keys whose events have to wait."""
-        if not self._has_parked:
-            return set()
-        query = """
-            SELECT tenant, key FROM crm.parked
-            WHERE projection = %(projection)s AND version = %(version)s
-        """
-        return {Key(*row) for row in self._conn.execute(query, self._table.arguments)}
-
-    def park(self, parkings: Iterable[Parking]) -> None:
-        """Let the events of some rows wait: an event could not be applied."""
-        self._table.park(self._conn, parkings)
-
-
-def columns_of(keys: Iterable[Key]) -> tuple[list[str], list[str]]:
-    """Lay keys out as two arrays."""
-    pairs = list(keys)
-    return [key.tenant for key in pairs], [key.key for key in pairs]

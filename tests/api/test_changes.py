@@ -10,8 +10,9 @@ import pytest
 from api.questions import opaque
 from commands.ingest import Message, ingest
 from commands.ports import Who
+from infra.read_models.change import Key
 from infra.read_models.reader import Reader
-from infra.read_models.tables import Key, Step
+from infra.read_models.tables import Step
 from infra.runtime import Runtime
 
 FEED = "/v1/changes/customer_view"

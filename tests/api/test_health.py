@@ -10,7 +10,8 @@ from starlette.testclient import TestClient
 
 from api.http import create_app
 from infra.progress import progress
-from infra.read_models.tables import Key, Parking, Step, Table
+from infra.read_models.change import Key, Parking
+from infra.read_models.tables import Step, Table
 from infra.runtime import Runtime
 
 

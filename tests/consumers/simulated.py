@@ -12,7 +12,8 @@ import orjson
 from consumers import follow
 from infra.kafka.log import Link
 from infra.read_models.builds import Poison, Slice, TakenOver, ranges
-from infra.read_models.tables import WHOLE_LOG, Key, Moved, Step
+from infra.read_models.change import Key
+from infra.read_models.tables import WHOLE_LOG, Moved, Step
 from infra.store.envelope import decode
 from infra.store.log import BUCKETS, Page
 from projections.catalogue import ALL

@@ -46,7 +46,7 @@ def test_a_transaction_over_several_parts_gives_the_same_rows(
     table.drop()
     table.create()
     monkeypatch.setattr("consumers.follow.PART", 3)
-    monkeypatch.setattr("infra.read_models.tables.MANY", 5)
+    monkeypatch.setattr("infra.read_models.change.MANY", 5)
     assert advance(runtime.events, table)
     assert not advance(runtime.events, table)
     assert rows(runtime) == followed
@@ -82,7 +82,7 @@ def outcomes() -> list[float]:
 def test_a_row_that_does_not_fit_is_parked_and_the_others_flow(
     runtime: Runtime, catch_up, many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.read_models.tables.MANY", many)
+    monkeypatch.setattr("infra.read_models.change.MANY", many)
 
     def buy(number: int, amount: int) -> RecordPurchase:
         return RecordPurchase(

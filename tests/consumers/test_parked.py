@@ -16,9 +16,10 @@ from domain.customer import PurchaseRecorded
 from domain.events import EVENTS
 from domain.values import Money
 from infra.progress import progress
+from infra.read_models.change import Key
 from infra.read_models.parked import NotParked, parked_rows
 from infra.read_models.reader import Reader
-from infra.read_models.tables import Key, Table
+from infra.read_models.tables import Table
 from infra.runtime import Runtime
 from projections.projection import Column, NotApplicable, Projection, Row, by_customer
 

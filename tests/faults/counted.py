@@ -13,7 +13,8 @@ from contextlib import contextmanager
 import projections.catalogue
 from domain.catalogue import EVENTS
 from domain.events import Event, Recorded
-from infra.read_models.tables import Change, Moved, Step, Table
+from infra.read_models.change import Change
+from infra.read_models.tables import Moved, Step, Table
 from projections.projection import Column, NotApplicable, Projection, Row, by_customer
 
 counted = Projection(

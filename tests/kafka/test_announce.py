@@ -11,7 +11,8 @@ from consumers.service import running
 from infra.ids import uuid7
 from infra.kafka.announced import shown
 from infra.kafka.topics import TopicNames
-from infra.read_models.tables import Key, Step, Table
+from infra.read_models.change import Key
+from infra.read_models.tables import Step, Table
 from infra.runtime import Runtime
 from tests.canaries import forms, new_mark, plant
 from tests.infra.privacy.erased import forget

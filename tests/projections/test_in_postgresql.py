@@ -12,7 +12,8 @@ from eventsourcing.persistence import StoredEvent
 from structlog.testing import capture_logs
 
 from consumers.follow import advance
-from infra.read_models.tables import Key, Moved, Step, Table
+from infra.read_models.change import Key
+from infra.read_models.tables import Moved, Step, Table
 from infra.store.envelope import decode
 from infra.store.recorder import Recorder
 from projections.catalogue import ALL

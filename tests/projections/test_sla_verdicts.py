@@ -15,7 +15,8 @@ from commands.cases import (
 )
 from commands.command import ByEmail, ByExternalId
 from domain.sla import TARGETS
-from infra.read_models.tables import Key, Step
+from infra.read_models.change import Key
+from infra.read_models.tables import Step
 from projections import sla_clocks
 from tests.world import NOON, World
 

@@ -7,7 +7,7 @@ from cryptography.exceptions import InvalidTag
 
 from infra.audit.proofs import BadProof, read_checkpoint
 from infra.audit.signing import Signer
-from infra.keys.keyring import MasterKey
+from infra.keys.master_key import MasterKey
 
 # AES-256-GCM, from the specification of GCM (McGrew and Viega), test cases 13 to 16:
 # key, nonce, associated data, plaintext, ciphertext and tag.

@@ -8,7 +8,8 @@ import pytest
 from cryptography.exceptions import InvalidTag
 
 from infra.keys import keyring as keys_module
-from infra.keys.keyring import Keyring, MasterKey, Slot, WrongKey, bound_to, make_key_file
+from infra.keys.keyring import Keyring, Slot, bound_to
+from infra.keys.master_key import MasterKey, WrongKey, make_key_file
 from infra.keys.masters import FileMasterKeys
 
 ANN = "a0000000-0000-0000-0000-000000000000"
