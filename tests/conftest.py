@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -14,14 +15,18 @@ import structlog
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from xdist.remote import Producer
 
 from consumers.follow import advance
-from infra.database import connect, migrate
+from infra.database import migrate, pool
 from infra.embedded import EmbeddedPostgres
+from infra.read_models.versions import ServingTables
 from infra.runtime import Runtime, open_runtime
 from infra.settings import Settings
 from infra.store.sequencing import Sequencing
+from projections.catalogue import ALL
 from tests.kafka.finding import bootstrap, our_own_broker, pytest_terminal_summary
+from tests.scheduling import ByModule, begin_with_the_longest
 
 __all__ = ["bootstrap", "our_own_broker", "pytest_terminal_summary"]
 
@@ -29,15 +34,24 @@ __all__ = ["bootstrap", "our_own_broker", "pytest_terminal_summary"]
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # In the background of a shell script: what tests start and interrupt would ignore it as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 NUMBERS = count()
 ROOM = 4 << 30
 """How many bytes the databases of all tests together may take."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest: two workers end together, and none waits for the other's last one."""
-    longest = Path(__file__).parent / "faults"
-    items.sort(key=lambda item: not item.path.is_relative_to(longest))
+    """Begin with the longest."""
+    begin_with_the_longest(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByModule | None:
+    """Give modules to workers in our way, where it was asked to give them modules."""
+    return ByModule(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(autouse=True)
@@ -76,16 +90,18 @@ def in_memory() -> str | None:
 
 @pytest.fixture(scope="session")
 def template(server_url: str) -> Iterator[str]:
-    """A database with the schema in it, to be copied."""
+    """A database with the schema and all read models in it, to be copied."""
     with database(server_url, "template0") as url:
-        with connect(url) as conn:
-            migrate(conn)
+        with pool(url) as connections:
+            with connections.connection() as conn:
+                migrate(conn)
+            ServingTables(connections, ALL, None).create()
         yield url
 
 
 @pytest.fixture
 def database_url(server_url: str, template: str) -> Iterator[str]:
-    """A fresh database with the schema in it."""
+    """A fresh database, with nothing in its tables."""
     with database(server_url, str(conninfo_to_dict(template)["dbname"])) as url:
         yield url
 

@@ -49,7 +49,7 @@ def two_transactions(table: Table, *steps: Step) -> Iterator[Change]:
             raise Moved(f"{table.name} is not where it was.")
         with conn.transaction():
             yield Change(table, conn)
-        time.sleep(0.02)
+        time.sleep(0.1)
         for _, upto, partition in steps:
             conn.execute(ADVANCE, {**table.arguments, "upto": upto, "partition": partition})
 

@@ -3,9 +3,16 @@
 import contextlib
 import socket
 import threading
+import time
 from random import Random
 
 CHUNK = 65_536
+AWAY_SECONDS = 0.1
+"""How long whoever asks for a broker that is away is kept waiting.
+
+Refused, a client would ask less and less often; let in and then dropped, it asks again at once, and
+all of them together take the processor that the broker needs to start.
+"""
 
 
 class Cutter:
@@ -40,6 +47,7 @@ class Cutter:
                     server = socket.create_connection(("127.0.0.1", self._port), timeout=5)
                     server.settimeout(None)
                 except OSError:  # the broker is away
+                    time.sleep(AWAY_SECONDS)
                     client.close()
                     continue
                 with self._guard:

@@ -9,7 +9,7 @@ from infra.runtime import Runtime
 from tests.faults.life import ME, message
 
 WRITERS = 3
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.05
 SIZES = (1, 1, 2, 5, 20)
 
 

@@ -23,12 +23,14 @@ from infra.settings import Settings
 from projections.catalogue import ALL
 from tests.faults.counted import counted
 from tests.faults.cutter import Cutter
-from tests.kafka.broker import Cluster, die_with_parent, free_ports
+from tests.kafka.broker import SESSION_MS, Cluster, die_with_parent, free_ports
 
 ROOT = Path(__file__).parents[2]
 CRM = (str(Path(sys.executable).with_name("crm")),)
 COUNTING = (sys.executable, "-m", "tests.faults.counted")
 PARTITIONS = 4
+ALONE_MS = 2000
+"""The session of a broker that has nobody to hand over to: it comes back the sooner."""
 LEAVE_SECONDS = 20
 
 
@@ -84,8 +86,10 @@ class World:
         ports = free_ports(2 * nodes)
         self.wires = [Cutter(port) for port in ports[::2]]
         behind = {node: wire.port for node, wire in enumerate(self.wires, 1)}
-        cluster = Cluster(self.directory / "kafka", nodes, ports=ports, advertised=behind)
-        return cluster.start()
+        session = ALONE_MS if nodes == 1 else SESSION_MS
+        return Cluster(
+            self.directory / "kafka", nodes, ports=ports, advertised=behind, session_ms=session
+        ).start()
 
     @property
     def names(self) -> TopicNames:

@@ -23,6 +23,8 @@ POM = Path(__file__).with_name("pom.xml")
 VERSION = "4.3.1"
 JAVA_MIN = 17
 PORTS = (15_000, 32_000)
+SESSION_MS = 6000
+"""How long a broker that says nothing counts as there: so long a killed one is not let in again."""
 START_SECONDS = 180
 """Much more than it takes: the machine may have other things to do."""
 LIBC = ctypes.CDLL(None)
@@ -49,7 +51,8 @@ transaction.state.log.num.partitions=1
 share.coordinator.state.topic.replication.factor={replicas}
 share.coordinator.state.topic.min.isr={insync}
 group.initial.rebalance.delay.ms=0
-broker.session.timeout.ms=6000
+broker.session.timeout.ms={session}
+broker.heartbeat.interval.ms={heartbeat}
 log.retention.hours=-1
 log.cleaner.dedupe.buffer.size=4194304
 num.network.threads=2
@@ -129,9 +132,11 @@ class Cluster:
         ports: list[int] | None = None,
         jvm: tuple[str, ...] = JVM,
         advertised: dict[int, int] | None = None,
+        session_ms: int = SESSION_MS,
     ) -> None:
         """`advertised` are the ports that clients are told to use, by node: those of a proxy."""
         self._jars, self._jvm, self.directory = jars(), jvm, directory
+        self._session_ms = session_ms
         self.ports = ports or free_ports(2 * nodes)
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         # Never one that begins with a dash: the tools would take it for an option.
@@ -191,6 +196,7 @@ class Cluster:
             node=node, voters=voters, port=self.port(node),
             advertised=self._for_clients(node), controller=self.ports[2 * node - 1],
             directory=home, replicas=replicas, insync=max(1, replicas - 1),
+            session=self._session_ms, heartbeat=self._session_ms // 4,
         )  # fmt: skip
         (home / "server.properties").write_text(text)
 
