@@ -41,8 +41,8 @@ def main() -> None:
 
 
 def grow(runtime: Runtime) -> None:
-    """Rebuild at each power of ten from 10⁵ up to all events, with one worker; then compare."""
-    sizes = [10**power for power in range(5, 9) if 10**power <= EVENTS] or [EVENTS]
+    """Rebuild at each power of ten from 10⁵ on and at all events, with one worker; then compare."""
+    sizes = [*(10**power for power in range(5, 9) if 10**power < EVENTS), EVENTS]
     spent: dict[int, Busy] = {}
     grown = 0
     for size in sizes:
