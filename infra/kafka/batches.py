@@ -125,7 +125,9 @@ def headers_of(packed: bytes) -> list[Header]:
         for _ in range(count):
             name, at = piece(packed, at)
             value, at = piece(packed, at)
-            headers.append(((name or b"").decode(), value))
+            if name is None:
+                raise CorruptRecordError("A header has no name.")
+            headers.append((name.decode(), value))
     except (ValueError, IndexError) as error:
         raise CorruptRecordError("A header cannot be read.") from error
     if count < 0 or at != len(packed):

@@ -221,6 +221,11 @@ def test_the_place_of_a_record_is_the_same_by_either_reader(answers: list[Answer
     assert {link.position for link in ours} == {0, 70_000}
 
 
+def test_a_header_without_a_name_is_no_header() -> None:
+    with pytest.raises(CorruptRecordError, match="no name"):
+        _ = Raw(0, None, b"", b"\x02\x01\x00").headers  # one header, its name -1 bytes long
+
+
 @pytest.mark.parametrize("packed", [b"", b"\x01", b"\x06\x02\x00", b"\x02\x02\xff\x00"])
 def test_headers_that_make_no_sense_give_no_place(packed: bytes) -> None:
     assert link_of(Raw(0, None, b"", packed)).position == 0
