@@ -61,7 +61,7 @@ def apply(table: Table, steps: Sequence[Step], page: Page) -> None:
         events = in_turn(projection, page.events, known, change)
         folded = fold_keyed(projection, known, events, change.parked())
         parkings = folded.parkings
-        if unfit := change.write(folded.rows, page.upto):
+        if unfit := change.write(folded.rows, folded.removed):
             parkings += settle(projection, change, unfit, page)
         change.park(parkings)
     applied = len(page.events) - len(parkings) - folded.waiting
@@ -102,6 +102,8 @@ class Folded(NamedTuple):
     parkings: list[Parking]
     waiting: int
     """How many events were about rows that are parked already."""
+    removed: dict[Key, int]
+    """The positions of the events that last removed rows; some may be there again."""
 
 
 def fold(
@@ -124,6 +126,7 @@ def fold_keyed(
     """Do the same with events whose rows are known already."""
     changed: dict[Key, Row | None] = {}
     parkings: dict[Key, Parking] = {}
+    removed: dict[Key, int] = {}
     waiting = 0
     for key, recorded in keyed:
         if key in parked or key in parkings:
@@ -134,6 +137,8 @@ def fold_keyed(
             following = projection.apply(row, recorded)
             if following is not row:
                 changed[key] = following
+                if following is None:
+                    removed[key] = recorded.position
         except Exception as error:
             told = isinstance(error, NotApplicable)  # other errors may quote personal data
             reason = str(error) if told else f"{type(error).__name__} in its handler"
@@ -146,7 +151,7 @@ def fold_keyed(
             reason = f"{type(error).__name__} in its derived columns"
             position = row["position"] if row else 0
             parkings.setdefault(key, Parking(key, position, projection.name, reason))
-    return Folded(finished, list(parkings.values()), waiting)
+    return Folded(finished, list(parkings.values()), waiting, removed)
 
 
 def settle(
@@ -160,11 +165,11 @@ def settle(
         key = key_of(projection, recorded)
         if key not in unfit or key in parkings:
             continue
-        folded = fold(projection, rows, [recorded]).rows
-        if change.write(folded, page.upto):
+        folded = fold(projection, rows, [recorded])
+        if change.write(folded.rows, folded.removed):
             parkings[key] = Parking(key, position, recorded.type, unfit[key])
         else:
-            rows |= folded
+            rows |= folded.rows
     return list(parkings.values())
 
 

@@ -52,7 +52,7 @@ def go_on(table: Table, row: WaitingRow, history: list[Recorded[Event]]) -> Went
     key, beyond = row.parking.key, row.beyond
     folded = fold(table.projection, row.change.rows([key]), history)
     rows = {at: made and made | {"position": beyond} for at, made in folded.rows.items()}
-    for reason in row.change.write(rows, beyond).values():
+    for reason in row.change.write(rows, dict.fromkeys(rows, beyond)).values():
         unfit = Parking(key, history[0].position, history[0].type, reason)
         row.goes_on(unfit)
         return WentOn(0, unfit)

@@ -21,8 +21,9 @@ CHANGED = sql.Identifier("pg_temp", "changed")
 
 REMOVED = """
 INSERT INTO crm.removed (projection, version, tenant, key, position)
-SELECT %(projection)s, %(version)s, tenant, key, %(position)s
-FROM unnest(%(tenants)s::text[], %(keys)s::uuid[]) AS gone (tenant, key)
+SELECT %(projection)s, %(version)s, tenant, key, position
+FROM unnest(%(tenants)s::text[], %(keys)s::uuid[], %(positions)s::bigint[])
+    AS gone (tenant, key, position)
 ON CONFLICT (projection, version, tenant, key) DO UPDATE SET position = excluded.position
 """
 
@@ -59,8 +60,8 @@ class Change:
             rows = cursor.execute(self._table.select, [tenants, ids]).fetchall()
         return {Key(row.pop("tenant"), row.pop("key")): row for row in rows}
 
-    def write(self, rows: Mapping[Key, Row | None], upto: int) -> dict[Key, str]:
-        """Insert or replace rows; those that are None are removed, as of position `upto`.
+    def write(self, rows: Mapping[Key, Row | None], removed: Mapping[Key, int]) -> dict[Key, str]:
+        """Insert or replace rows; those that are None are removed, by the event at this position.
 
         Gives the rows that do not fit into the table, a number being too large, and why.
         """
@@ -68,7 +69,7 @@ class Change:
         unfit = self._merge(kept) if len(kept) >= MANY else self._upsert(kept) if kept else {}
         gone = [key for key, row in rows.items() if row is None]
         if gone:
-            self._remove(gone, upto)
+            self._remove({key: removed[key] for key in gone})
         return unfit
 
     def _merge(self, rows: list[tuple[Key, Row]]) -> dict[Key, str]:
@@ -96,11 +97,11 @@ class Change:
             return self._upsert(rows[:middle]) | self._upsert(rows[middle:])
         return {}
 
-    def _remove(self, gone: Iterable[Key], upto: int) -> None:
+    def _remove(self, gone: Mapping[Key, int]) -> None:
         tenants, ids = columns_of(gone)
         self._conn.execute(self._table.delete, [tenants, ids])
-        told = {**self._table.arguments, "tenants": tenants, "keys": ids, "position": upto}
-        self._conn.execute(REMOVED, told)
+        told = {"tenants": tenants, "keys": ids, "positions": list(gone.values())}
+        self._conn.execute(REMOVED, {**self._table.arguments, **told})
 
     def parked(self) -> set[Key]:
         """Give the keys whose events have to wait."""

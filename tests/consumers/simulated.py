@@ -173,7 +173,7 @@ class Change:
     def rows(self, keys):
         return {key: self._rows.rows[key] for key in keys if key in self._rows.rows}
 
-    def write(self, rows, upto):
+    def write(self, rows, removed):
         for key, row in rows.items():
             if row is None:
                 self._rows.rows.pop(key, None)

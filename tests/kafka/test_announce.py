@@ -110,7 +110,7 @@ def remove(table: Table, key: Key) -> None:
     partition = 0
     at = table.position(partition)
     with table.transaction(Step(at, at, partition)) as change:
-        change.write({key: None}, at)
+        change.write({key: None}, {key: at})
 
 
 def rows(table: Table) -> dict[str, object]:

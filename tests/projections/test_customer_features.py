@@ -12,6 +12,7 @@ import pytest
 
 from api.files.importing import run_import
 from bench import cdnow
+from consumers.follow import fold
 from domain import case, customer
 from domain.customer_features import number
 from domain.erasure import CustomerErased
@@ -21,6 +22,7 @@ from domain.interaction import InteractionRecorded
 from domain.purchase_history import History
 from domain.values import Money
 from infra.read_models import customer_features as stored
+from infra.read_models.change import Key
 from infra.runtime import Runtime
 from projections.customer_features import customer_features, mark_reached
 from projections.features import counted, features, standing
@@ -229,3 +231,11 @@ def test_whoever_was_forgotten_does_not_come_back_with_the_end_of_a_case():
     gone = happened(2, CustomerErased(erasure=ANNA))
     assert [*customer_features.fold([*known, *ends])] == [ANNA]
     assert customer_features.fold([*known, gone, *ends]) == {}
+
+
+def test_a_row_is_removed_as_of_its_event_however_far_the_transaction_goes():
+    registered = customer.CustomerRegistered(kind="person", stage="stranger", channel="web")
+    gone = happened(2, CustomerErased(erasure=ANNA))
+    folded = fold(customer_features, {}, [happened(0, registered), gone])
+    assert folded.rows == {Key("t", ANNA): None}
+    assert folded.removed == {Key("t", ANNA): gone.position}

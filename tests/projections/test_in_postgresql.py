@@ -100,7 +100,7 @@ def test_a_value_of_any_column_type_is_read_as_it_was_written(runtime, values):
     table.create()
     row = {type_.split()[0]: value for type_, value in values.items()} | {"position": 1}
     with table.transaction(Step(0, 1)) as change:
-        change.write({Key("acme", ANN): row}, 1)
+        change.write({Key("acme", ANN): row}, {})
     assert rows_of(table, [Key("acme", ANN)]) == {Key("acme", ANN): row}
 
 
@@ -141,7 +141,7 @@ def test_the_second_follower_is_turned_away_and_leaves_no_trace(runtime, world, 
         pytest.raises(Moved, match="somebody else follows it"),
         second.transaction(Step(at, at + 1)) as c,
     ):
-        c.write({Key("acme", ANN): table.projection.new_row() | {"position": 9}}, at + 1)
+        c.write({Key("acme", ANN): table.projection.new_row() | {"position": 9}}, {})
     assert table.position() == at + 1
     assert dump(runtime, table.projection) == row
 
@@ -156,7 +156,7 @@ def test_only_the_transaction_of_a_follower_does_not_wait_for_the_disk(runtime):
 
 def write_and_be_killed(table, rows, upto):
     with table.transaction(Step(0, upto)) as change:
-        change.write(rows, upto)
+        change.write(rows, {})
         change._conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
