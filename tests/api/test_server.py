@@ -15,8 +15,9 @@ import httpx2
 import pytest
 
 from api.bodies import BODY_MAX
-from api.server import serving
+from api.server import listening, serving
 from infra.api_keys import ApiKeys
+from infra.settings import Settings
 
 SERVE = """
 import sys
@@ -33,6 +34,15 @@ print("closed", flush=True)
 
 def test_it_listens_on_loopback_alone_by_default(live: Any) -> None:
     assert urlsplit(live[1]).hostname == "127.0.0.1"
+
+
+def test_the_body_of_an_answer_does_not_wait_for_its_head_to_be_acknowledged() -> None:
+    with (
+        listening(Settings(port=0)) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_body_that_never_ends_is_cut_off(live_caller: Any) -> None:
