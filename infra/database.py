@@ -14,6 +14,7 @@ from psycopg.pq import Format
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from infra import arrays
 from infra.seeing import SEES_HELD
 
 Conn = Connection[tuple[Any, ...]]
@@ -71,13 +72,14 @@ class JsonFromText(Loader):
 
 
 def configure(conn: Conn) -> None:
-    """Make a new connection speak UTC, text ids and fast JSON."""
+    """Make a new connection speak UTC, text ids, fast JSON and arrays laid out by us."""
     conn.adapters.register_loader("uuid", UuidAsText)
     conn.adapters.register_loader("uuid", BinaryUuidAsText)
     set_json_loads(orjson.loads, conn)
     conn.adapters.register_loader("json", JsonFromText)
     conn.adapters.register_loader("jsonb", JsonFromText)
     set_json_dumps(orjson.dumps, conn)
+    arrays.register(conn)
     conn.autocommit = True
 
 

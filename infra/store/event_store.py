@@ -12,6 +12,7 @@ from commands.ports import Answer, Batch, Kept, StaleStream
 from domain.events import Event, Recorded, Unreadable
 from domain.lead import Pipeline, PipelineStage
 from domain.values import Identifier
+from infra.arrays import Array, of_bytes, of_texts
 from infra.database import Pool
 from infra.keys.keyring import Keyring
 from infra.store.envelope import (
@@ -202,22 +203,21 @@ class PostgresEventStore:
             arguments = {"tenant": tenant, "wanted": wanted}
             return conn.execute(query, arguments, binary=True).fetchall()
 
-    def _with_them(self, batch: Batch) -> dict[str, list[Any]] | None:
+    def _with_them(self, batch: Batch) -> dict[str, Array] | None:
         """Lay out what is kept together with the events, as the arrays of `recorder.APPEND`."""
         if not batch.answers and not batch.owners:
             return None
         claimed, moved, released = self._identifiers(batch)
+        answers = batch.answers.values()
         return {
-            "commandids": list(batch.answers),
-            "fingerprints": [answer.fingerprint for answer in batch.answers.values()],
-            "answers": [
-                orjson.dumps(a.events, default=tuple).decode() for a in batch.answers.values()
-            ],
-            "digests": list(claimed),
-            "owners": list(claimed.values()),
-            "moved": list(moved),
-            "new_owners": list(moved.values()),
-            "released": released,
+            "commandids": of_texts(batch.answers),
+            "fingerprints": of_bytes([answer.fingerprint for answer in answers]),
+            "answers": of_texts(orjson.dumps(a.events, default=tuple).decode() for a in answers),
+            "digests": of_bytes([*claimed]),
+            "owners": of_texts(claimed.values()),
+            "moved": of_bytes([*moved]),
+            "new_owners": of_texts(moved.values()),
+            "released": of_bytes(released),
         }
 
     def _identifiers(self, batch: Batch) -> tuple[dict[bytes, str], dict[bytes, str], list[bytes]]:

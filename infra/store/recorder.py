@@ -21,36 +21,34 @@ from eventsourcing.persistence import (
 )
 from psycopg.errors import DeadlockDetected, UniqueViolation
 
+from infra.arrays import of_bigints, of_bytes, of_texts
 from infra.audit.proofs import leaf_hash
 from infra.database import Conn, Pool
 from infra.store.sequencing import Sequencing
 
-# The hash of an event, its leaf in the tree of the audit, goes with it: here its bytes are at hand.
-# The order of the arrays is that of `seq`, so each finds its own.
-PENDING = """
-    INSERT INTO crm.pending (seq, leaf)
-    SELECT seq, leaf FROM (SELECT seq, row_number() OVER (ORDER BY seq) AS n FROM appended) AS a
-    JOIN unnest(%(leaves)b::bytea[]) WITH ORDINALITY AS l (leaf, n) USING (n)
-"""
-
-EVENTS = f"""
-WITH appended AS (
-    INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
-    SELECT %(tenant)s, * FROM unnest(
-        %(streams)b::uuid[], %(versions)b::bigint[], %(types)b::text[], %(subjects)b::uuid[],
-        %(envelopes)b::bytea[])
-    RETURNING seq
+# The order of the arrays is that of `seq`. The hash of an event, its leaf in the tree of the audit,
+# goes with it: here its bytes are at hand.
+EVENTS = """
+WITH given AS (
+    SELECT nextval('crm.event_seq_seq') AS seq, each.* FROM unnest(
+        %(tenants)b::text[], %(streams)b::uuid[], %(versions)b::bigint[], %(types)b::text[],
+        %(subjects)b::uuid[], %(envelopes)b::bytea[], %(leaves)b::bytea[]
+    ) AS each (tenant, stream, version, type, subject, envelope, leaf)
+), appended AS (
+    INSERT INTO crm.event (seq, tenant, stream, version, type, subject, envelope)
+    OVERRIDING SYSTEM VALUE
+    SELECT seq, tenant, stream, version, type, subject, envelope FROM given
 ), pending AS (
-    {PENDING}
+    INSERT INTO crm.pending (seq, leaf) SELECT seq, leaf FROM given
 )
 """
 
 # Events, their pending rows, commands' first answers and identifiers' owners: one statement, so
-# one round trip and one transaction. The order of the arrays becomes the order of `seq`.
+# one round trip and one transaction.
 APPEND = f"""
 {EVENTS}, answered AS (
     INSERT INTO crm.command (tenant, commandid, fingerprint, events, seq)
-    SELECT %(tenant)s, a.commandid, a.fingerprint, a.events, (SELECT max(seq) FROM appended)
+    SELECT %(tenant)s, a.commandid, a.fingerprint, a.events, (SELECT max(seq) FROM given)
     FROM unnest(%(commandids)b::uuid[], %(fingerprints)b::bytea[], %(answers)b::json[])
         AS a (commandid, fingerprint, events)
 ), claimed AS (
@@ -63,15 +61,12 @@ APPEND = f"""
 ), released AS (
     DELETE FROM crm.identifier WHERE tenant = %(tenant)s AND digest = ANY(%(released)b::bytea[])
 )
-SELECT coalesce(max(seq), 0) FROM appended
+SELECT coalesce(max(seq), 0) FROM given
 """
 
 # What most appends do not have is left out of the statement: each part costs planning time, and
 # the arrays of a single event cost more than its insert.
-APPEND_EVENTS = f"""
-{EVENTS}
-SELECT coalesce(max(seq), 0) FROM appended
-"""
+APPEND_EVENTS = f"{EVENTS} SELECT seq FROM given ORDER BY seq DESC"
 
 APPEND_EVENT = """
 WITH appended AS (
@@ -80,18 +75,6 @@ WITH appended AS (
     RETURNING seq
 )
 INSERT INTO crm.pending (seq, leaf) SELECT seq, %b FROM appended RETURNING seq
-"""
-
-# Single events of several requests, of any tenants.
-APPEND_EACH = f"""
-WITH appended AS (
-    INSERT INTO crm.event (tenant, stream, version, type, subject, envelope)
-    SELECT * FROM unnest(
-        %(tenants)s::text[], %(streams)s::uuid[], %(versions)s::bigint[], %(types)s::text[],
-        %(subjects)s::uuid[], %(envelopes)b::bytea[])
-    RETURNING seq
-)
-{PENDING} RETURNING seq
 """
 
 SELECT_STREAM = """
@@ -138,7 +121,7 @@ class Recorder(AggregateRecorder):
         self,
         events: Sequence[StoredEvent],
         subjects: Sequence[str] | None = None,
-        with_them: Mapping[str, list[Any]] | None = None,
+        with_them: Mapping[str, Any] | None = None,
     ) -> int:
         """Keep events and what goes `with_them` in one transaction; gives the last `seq`, or 0.
 
@@ -147,20 +130,10 @@ class Recorder(AggregateRecorder):
         if not events and not with_them:
             return 0
         about = [str(e.originator_id) for e in events] if subjects is None else subjects
-        if len(events) == 1 and not with_them:
-            return self._write(APPEND_EVENT, EventRow.of(self.tenant, events[0], about[0]))
-        arrays = {
-            "tenant": self.tenant,
-            "streams": [str(event.originator_id) for event in events],
-            "versions": [event.originator_version for event in events],
-            "types": [event.topic for event in events],
-            "subjects": list(about),
-            "envelopes": [event.state for event in events],
-            "leaves": [leaf_hash(event.state) for event in events],
-        }
+        rows = [EventRow.of(self.tenant, *each) for each in zip(events, about, strict=True)]
         if with_them:
-            return self._write(APPEND, {**arrays, **with_them})
-        return self._write(APPEND_EVENTS, arrays)
+            return self._write(APPEND, arrays(rows) | {"tenant": self.tenant, **with_them})
+        return self._write(*statement(rows))
 
     def _write(self, query: str, arguments: Arguments) -> int:
         """Run one of the statements above."""
@@ -276,9 +249,6 @@ class PollingSubscription(Subscription[ApplicationRecorder]):
         raise StopIteration
 
 
-COLUMNS = ("tenants", "streams", "versions", "types", "subjects", "envelopes", "leaves")
-
-
 class EventRow(NamedTuple):
     """An event as it is stored."""
 
@@ -301,10 +271,25 @@ class EventRow(NamedTuple):
 def append_each(pool: Pool, rows: Sequence[EventRow]) -> list[int]:
     """Keep single events of several requests in one transaction; gives the `seq` of each."""
     with told_when_slower(), pool.connection() as conn:
-        if len(rows) == 1:
-            return [_number(conn, APPEND_EVENT, rows[0])]
-        arrays = dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
-        return sorted(seq for (seq,) in conn.execute(APPEND_EACH, arrays))
+        return [seq for (seq,) in reversed(conn.execute(*statement(rows)).fetchall())]
+
+
+def statement(rows: Sequence[EventRow]) -> tuple[str, Arguments]:
+    """Give what keeps events and nothing else; it tells each `seq`, the last one first."""
+    return (APPEND_EVENT, rows[0]) if len(rows) == 1 else (APPEND_EVENTS, arrays(rows))
+
+
+def arrays(rows: Sequence[EventRow]) -> dict[str, Any]:
+    """Lay events out as the arrays of `EVENTS`."""
+    return {
+        "tenants": of_texts(row.tenant for row in rows),
+        "streams": of_texts(row.stream for row in rows),
+        "versions": of_bigints(row.version for row in rows),
+        "types": of_texts(row.type for row in rows),
+        "subjects": of_texts(row.subject for row in rows),
+        "envelopes": of_bytes([row.envelope for row in rows]),
+        "leaves": of_bytes([row.leaf for row in rows]),
+    }
 
 
 @contextmanager

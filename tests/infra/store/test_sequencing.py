@@ -19,7 +19,7 @@ import pytest
 from consumers.sequencer import sequence
 from infra.database import Conn, Pool, connect, pool
 from infra.store.log import EmbeddedLog
-from infra.store.recorder import APPEND_EVENTS
+from infra.store.recorder import EventRow, statement
 from infra.store.sequencing import Fenced, Sequencing
 
 WRITERS = 8
@@ -35,20 +35,12 @@ def connections(database_url: str) -> Iterator[Pool]:
 
 def insert(conn: Conn, events: list[tuple[str, int]]) -> None:
     """Append events, each given by its stream and version, which is also what it says."""
-    streams = [stream for stream, _ in events]
-    envelopes = [f"{stream} {version}".encode() for stream, version in events]
-    conn.execute(
-        APPEND_EVENTS,
-        {
-            "tenant": "test",
-            "streams": streams,
-            "versions": [version for _, version in events],
-            "types": ["test.v1"] * len(events),
-            "subjects": streams,
-            "envelopes": envelopes,
-            "leaves": [sha256(b"\x00" + each).digest() for each in envelopes],
-        },
-    )
+    rows = []
+    for stream, version in events:
+        envelope = f"{stream} {version}".encode()
+        leaf = sha256(b"\x00" + envelope).digest()
+        rows.append(EventRow("test", stream, version, "test.v1", stream, envelope, leaf))
+    conn.execute(*statement(rows))
 
 
 def what_it_says(envelope: bytes) -> tuple[str, int]:
