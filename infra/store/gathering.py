@@ -1,33 +1,35 @@
 """Writes that come at the same time share a transaction: one statement, one commit, one flush.
 
-A few write at once, each alone: the server flushes the disk for all of them together. A crowd would
-only take the interpreter from each other: there one writes, those who come meanwhile wait, and the
-first of them writes for all. There is no timer and no thread of its own.
+A few write at once, each for itself: the server flushes the disk for all of them together. A crowd
+would only take the interpreter from each other: its items are left to one thread, which writes all
+that came while it wrote the ones before. There is no timer: nobody waits for others to come.
 """
 
-from collections.abc import Callable, Sequence
-from threading import Lock
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
 from typing import Generic, TypeVar
 
-FEW, CROWD = 4, 6
-"""So many write at once, unless whoever comes usually meets this many, itself among them."""
+CROWD = 6
+"""From so many on that are usually here, whoever comes among them, one thread writes for all."""
 
 MEMORY = 0.05
 """How much the latest arrival counts in what is usual."""
 
+IDLE_SECONDS = 1.0
+"""After so long without work the thread ends; the next crowd gets another one."""
+
 Item = TypeVar("Item")
 
 
-class Group(Generic[Item]):
-    """Items that are written together; whoever brought the first one writes for all."""
+class Waiting(Generic[Item]):
+    """An item that somebody else writes."""
 
-    __slots__ = ("done", "items", "numbers", "turn")
+    __slots__ = ("done", "item", "number")
 
-    def __init__(self) -> None:
-        self.items: list[Item] = []
-        self.numbers: Sequence[int] = ()
-        """What each item got; empty as long as they are not written, or cannot be together."""
-        self.turn, self.done = Lock(), Lock()
+    def __init__(self, item: Item) -> None:
+        self.item, self.number, self.done = item, 0, Lock()
         self.done.acquire()
 
 
@@ -36,57 +38,57 @@ class Gathering(Generic[Item]):
 
     def __init__(self, write: Callable[[Sequence[Item]], Sequence[int]]) -> None:
         self._write, self._mutex = write, Lock()
-        self._gathered: Group[Item] | None = None
-        self._writing = self._here = 0
-        self._usually_here = 0.0
+        self._queue: SimpleQueue[Waiting[Item]] = SimpleQueue()
+        self._thread: Thread | None = None
+        self._here, self._usually_here = 0, 0.0
 
     def write(self, item: Item) -> int:
         """Write an item, perhaps together with others; raises what writing it alone raises."""
-        group, place = self._join(item)
+        waiting = self._come(item)
         try:
-            if place == 0:
-                with group.turn:
-                    self._write_for(group)
-            else:
-                with group.done:  # and each who wakes up wakes the next one
+            if waiting is not None:
+                with waiting.done:
                     pass
+                if waiting.number:
+                    return waiting.number
+            # A group fails as a whole, though perhaps one of it is to blame: then each goes alone.
+            return self._write([item])[0]
         finally:
             with self._mutex:
                 self._here -= 1
-        # A group fails as a whole, though perhaps one of it only is to blame: then each goes alone.
-        return group.numbers[place] if group.numbers else self._write([item])[0]
 
-    def _join(self, item: Item) -> tuple[Group[Item], int]:
+    def _come(self, item: Item) -> Waiting[Item] | None:
+        """Join those who are here; in a crowd the item is left to the thread."""
         with self._mutex:
             self._here += 1
             self._usually_here += MEMORY * (self._here - self._usually_here)
-            group = self._gathered
-            if group is None:
-                group = Group()
-                if self._writing < (FEW if self._usually_here < CROWD else 1):
-                    self._writing += 1
-                else:
-                    group.turn.acquire()
-                    self._gathered = group
-            group.items.append(item)
-            return group, len(group.items) - 1
+            if self._usually_here < CROWD:
+                return None
+            waiting = Waiting(item)
+            self._queue.put(waiting)
+            if self._thread is None:
+                self._thread = Thread(target=self._write_for_all, name="gathering", daemon=True)
+                self._thread.start()
+        return waiting
 
-    def _write_for(self, group: Group[Item]) -> None:
-        try:
-            group.numbers = self._write(group.items)
-        except Exception:  # of several, each is written alone then, and told its own fault
-            if len(group.items) == 1:
-                raise
-        finally:
-            self._hand_over()
-            group.done.release()
+    def _write_for_all(self) -> None:
+        for group in self._groups():
+            with suppress(Exception):  # who was written gets a number, nobody else
+                numbers = self._write([waiting.item for waiting in group])
+                for waiting, number in zip(group, numbers, strict=True):
+                    waiting.number = number
+            for waiting in group:
+                waiting.done.release()
 
-    def _hand_over(self) -> None:
-        """Let those who wait be written when nobody else is any more: so they are many."""
-        with self._mutex:
-            self._writing -= 1
-            following = self._gathered
-            if following is None or self._writing:
-                return
-            self._gathered, self._writing = None, 1
-        following.turn.release()
+    def _groups(self) -> Iterator[list[Waiting[Item]]]:
+        """Give what came meanwhile, until nobody comes any more."""
+        while True:
+            try:
+                first = self._queue.get(timeout=IDLE_SECONDS)
+            except Empty:
+                with self._mutex:
+                    if self._queue.empty():
+                        self._thread = None
+                        return
+            else:
+                yield [first, *(self._queue.get_nowait() for _ in range(self._queue.qsize()))]
