@@ -78,26 +78,30 @@ class Quiet:
 
 
 class Peer(NamedTuple):
-    """A stream processor: its program, the goal against it, and what the program needs."""
+    """A stream processor: its program, how it is called, and what it needs."""
 
     name: str
     program: str
-    goal: float
+    arguments: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    goals: tuple[float | None, float] = (1, 1)
+    """For a follower of ours, and for a rebuild; a follower is not held against a batch."""
 
 
+PATHWAY = ("pathway==0.33.0",)
 PEERS = (
-    Peer("Pathway 0.33.0", "pathway_view.py", 1.5, ("pathway==0.33.0",)),
+    Peer("Pathway 0.33.0, static", "pathway_view.py", ("static",), PATHWAY, (None, 1.5)),
+    Peer("Pathway 0.33.0, streaming", "pathway_view.py", ("streaming",), PATHWAY, (1.5, 1.5)),
     Peer(
-        "Bytewax 0.21.1", "bytewax_view.py", 1,
-        ("bytewax[kafka]==0.21.1", "psycopg[binary]==3.3.9", "orjson==3.13.0"),
+        "Bytewax 0.21.1", "bytewax_view.py",
+        packages=("bytewax[kafka]==0.21.1", "psycopg[binary]==3.3.9", "orjson==3.13.0"),
     ),
-    Peer("Quix Streams 3.28.1", "quix_view.py", 1, ("quixstreams[postgresql]==3.28.1",)),
+    Peer("Quix Streams 3.28.1", "quix_view.py", packages=("quixstreams[postgresql]==3.28.1",)),
     Peer(
-        "Faust 0.15.3", "faust_view.py", 1,
-        ("faust-streaming==0.15.3", "psycopg[binary]==3.3.9", "orjson==3.13.0"),
+        "Faust 0.15.3", "faust_view.py",
+        packages=("faust-streaming==0.15.3", "psycopg[binary]==3.3.9", "orjson==3.13.0"),
     ),
-    Peer("Kafka Streams 4.3.1", "kafka_streams/CustomerView.java", 1),
+    Peer("Kafka Streams 4.3.1", "kafka_streams/CustomerView.java"),
 )  # fmt: skip
 
 
@@ -143,7 +147,7 @@ def installed(peer: Peer) -> Iterator["Program"]:
         if program.suffix == ".java":
             yield Program(java(program, place), place)
         else:
-            yield Program(python(program, place, peer.packages), place)
+            yield Program([*python(program, place, peer.packages), *peer.arguments], place)
 
 
 def last_line(text: str) -> str:
@@ -273,16 +277,18 @@ def compare_on(
                 leave_out(peer, failed)
                 del theirs[peer]
     for peer, its in theirs.items():
-        for how, mine in ours.items():
-            tell(f"{how} {case}", events, (mine, its), peer)
+        for (how, mine), goal in zip(ours.items(), peer.goals, strict=True):
+            tell(f"{how} {case}", events, (mine, its), peer.name, goal)
 
 
-def tell(case: str, events: int, took: tuple[list[Busy], list[Busy]], peer: Peer) -> None:
+def tell(
+    case: str, events: int, took: tuple[list[Busy], list[Busy]], peer: str, goal: float | None
+) -> None:
     """Print a line by the clock and one by processor time, ours first."""
     rates = [events / statistics.median(each.wall for each in found) for found in took]
     costs = [statistics.median(each.both for each in found) / events * 1e6 for found in took]
-    report("peers", f"{case}, events/s, against {peer.name}", *rates, peer.goal, RUNS)
-    what = f"{case}, processor µs an event, against {peer.name}"
+    report("peers", f"{case}, events/s, against {peer}", *rates, goal, RUNS)
+    what = f"{case}, processor µs an event, against {peer}"
     report("peers", what, *costs, None, RUNS, less=True)
 
 

@@ -1,7 +1,8 @@
 """The customer view as Pathway's guide builds one: read JSON, group, reduce, snapshot to a table.
 
 It is told the channels and the one currency beforehand, which makes its reduction cheaper. In
-static mode it reads what the topic has, as a rebuild does, and writes every row once.
+static mode it reads what the topic has, as a rebuild does, and writes every row once; in streaming
+mode, its default, it goes on as a follower does.
 """
 
 import os
@@ -9,7 +10,7 @@ import sys
 
 import pathway as pw
 
-bootstrap, topic, host, port, database, user = sys.argv[1:]
+mode, bootstrap, topic, host, port, database, user = sys.argv[1:]
 
 
 class Event(pw.Schema):
@@ -35,7 +36,7 @@ events = pw.io.kafka.read(
     schema=Event,
     format="json",
     json_field_paths=FIELDS,
-    mode="static",
+    mode=mode,
 )
 CONTACT, PURCHASE = "interaction.recorded.v1", "customer.purchase_recorded.v1"
 facts = events.filter((events.type == CONTACT) | (events.type == PURCHASE))

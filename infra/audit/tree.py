@@ -24,7 +24,7 @@ from infra.audit.merkle import (
 from infra.audit.signing import Signer
 from infra.database import Conn, Pool
 
-LEAVES_AT_ONCE = 65_536
+LEAVES_AT_ONCE = 16_384
 TILES_REMEMBERED = 512
 
 EVENTS = "events"
