@@ -78,7 +78,9 @@ class Gate:
 
     async def _caller(self, scope: Scope) -> Caller:
         shown = bearer(scope)
-        found = await to_thread.run_sync(self._keys.find, shown) if shown else None
+        found = self._keys.remembered(shown)
+        if found is None and shown:
+            found = await to_thread.run_sync(self._keys.find, shown)
         if found is None:
             sentence = (
                 "That key is not known, or has ended." if shown else "Show a key: Bearer crm_…."

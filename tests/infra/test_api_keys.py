@@ -50,6 +50,31 @@ def test_a_revoked_key_opens_nothing(runtime: Runtime, monkeypatch: pytest.Monke
     assert keys.list("acme")[0].revoked_at is not None
 
 
+def test_a_key_is_remembered_for_a_moment(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ApiKeys(runtime.pool)
+    one, other = keys.create("acme", "read"), keys.create("acme", "operate")
+    assert keys.remembered(one) is None
+    found = keys.find(one)
+    with monkeypatch.context() as away:
+        away.setattr(keys, "_pool", None)  # so whoever asked the database would fail
+        assert keys.remembered(one) == found
+        assert keys.remembered(one[:17] + other[17:]) is None
+        assert keys.remembered(one[:-1]) is None
+    monkeypatch.setattr(api_keys, "CACHE_SECONDS", 0.0)
+    assert keys.remembered(one) is None
+
+
+def test_a_key_that_is_revoked_here_is_not_remembered(runtime: Runtime) -> None:
+    keys = ApiKeys(runtime.pool)
+    shown = keys.create("acme", "read")
+    found = keys.find(shown)
+    assert found is not None
+    keys.revoke(found.id)
+    assert keys.remembered(shown) is None
+
+
 def test_keys_are_listed_by_tenant(runtime: Runtime) -> None:
     keys = ApiKeys(runtime.pool)
     keys.create("acme", "read")
