@@ -20,7 +20,8 @@ from api.docs import docs_routes
 from api.edge import Edge
 from api.health import health_routes
 from api.metrics import Metrics
-from api.publish import publish_routes
+from api.publish import ingesting, publish_routes
+from api.together import Together
 from infra.api_keys import ApiKeys
 from infra.read_models.reader import Reader
 from infra.read_models.sla import SlaReader
@@ -45,6 +46,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.state.reader = Reader(runtime)
     app.state.sla = SlaReader(runtime.pool)
     app.state.metrics = Metrics(runtime)
+    app.state.together = Together(ingesting(runtime))
     app.router.routes.extend([*publish_routes(), *health_routes(), *docs_routes()])
     app.include_router(reads.router)
     app.include_router(retention.router)

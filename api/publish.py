@@ -16,10 +16,11 @@ from api import bodies
 from api.metrics import Metrics
 from api.problems import Problem
 from api.questions import token_of
+from api.together import Ingest, Together
 from api.unpack import Delivery, media_type, unpack
 from commands.catalogue import BY_NAME
 from commands.ingest import Message, ingest
-from commands.ports import Verdict
+from commands.ports import Verdict, Who
 from domain.rejected import Rejected
 from infra import strict_json
 from infra.ids import uuid7
@@ -29,37 +30,50 @@ from infra.store.refused import printable
 KEY_MAX = 200
 REFUSED = {"rejected": 422, "conflict": 409}
 
-Take = Callable[[Request, bytes], Response]
+SMALL_MAX = 16_384
+"""Bytes of a body that is read on the spot, and taken in with others; a larger one is a batch."""
+
+Read = Callable[[Request, bytes], Delivery]
+Answer = Callable[[Delivery, Sequence[Verdict]], Response]
 
 
 def publish_routes() -> list[Route]:
     """Give the routes where channels publish."""
     return [
-        Route("/v1/events", publishing(take_events), methods=["POST"]),
-        Route("/v1/commands/{name}", publishing(take_command), methods=["POST"]),
+        Route("/v1/events", publishing(read_events, answer_events), methods=["POST"]),
+        Route("/v1/commands/{name}", publishing(read_command, answer_command), methods=["POST"]),
     ]
 
 
-def publishing(take: Take) -> Callable[[Request], Any]:
-    """Read the body as it comes in, then do the work in a thread: the database blocks."""
+def publishing(read: Read, answer: Answer) -> Callable[[Request], Any]:
+    """Take in what comes; what is large or blocks goes to a thread."""
+
+    def at_once(request: Request, body: bytes) -> Response:
+        delivery = read(request, body)
+        return answer(delivery, take_in(request, delivery.messages))
 
     async def publish(request: Request) -> Response:
         with metrics(request).timed():
             body = await request.body()
-            return await to_thread.run_sync(take, request, body)
+            if len(body) > SMALL_MAX or "content-encoding" in request.headers:
+                return await to_thread.run_sync(at_once, request, body)
+            delivery = read(request, body)
+            return answer(delivery, await take_in_with_others(request, delivery.messages))
 
-    publish.__name__ = take.__name__
     return publish
 
 
-def take_events(request: Request, body: bytes) -> Response:
-    """Take in one message or a batch: `POST /v1/events`."""
+def read_events(request: Request, body: bytes) -> Delivery:
+    """Read one message or a batch: `POST /v1/events`."""
     try:
         plain = bodies.inflated(body, request.headers.get("content-encoding", ""))
-        delivery = unpack(request.headers, plain)
+        return unpack(request.headers, plain)
     except Rejected as fault:
-        delivery = Delivery([Message(None, body, fault)])
-    verdicts = take_in(request, delivery.messages)
+        return Delivery([Message(None, body, fault)])
+
+
+def answer_events(delivery: Delivery, verdicts: Sequence[Verdict]) -> Response:
+    """Give a verdict for every message; 207 for a batch, though it has but one."""
     if not delivery.is_batch:
         refuse(delivery.messages[0], verdicts[0])
     told = [item(*pair) for pair in zip(delivery.messages, verdicts, strict=True)]
@@ -67,13 +81,17 @@ def take_events(request: Request, body: bytes) -> Response:
     return written({"items": told, "token": token}, 207 if delivery.is_batch else 200)
 
 
-def take_command(request: Request, body: bytes) -> Response:
-    """Do what is asked: `POST /v1/commands/{name}`."""
+def read_command(request: Request, body: bytes) -> Delivery:
+    """Read what is asked: `POST /v1/commands/{name}`."""
     name = request.path_params["name"]
     if name not in BY_NAME:
         raise Problem(404, "command.unknown", "There is no command of this name.")
-    message = message_of_command(request, name, body)
-    [verdict] = take_in(request, [message])
+    return Delivery([message_of_command(request, name, body)])
+
+
+def answer_command(delivery: Delivery, verdicts: Sequence[Verdict]) -> Response:
+    """Tell what became of the command."""
+    [message], [verdict] = delivery.messages, verdicts
     refuse(message, verdict)
     return written(item(message, verdict) | {"token": token_of(verdict.token)}, 200)
 
@@ -110,10 +128,26 @@ def idempotency_key(request: Request) -> str:
     return key
 
 
+def ingesting(runtime: Runtime) -> Ingest:
+    """Give what takes in messages on behalf of a caller, wherever they come from."""
+
+    def ingested(messages: Sequence[Message], who: Who) -> list[Verdict]:
+        return ingest(messages, who, runtime.ports, runtime.refused)
+
+    return ingested
+
+
 def take_in(request: Request, messages: Sequence[Message]) -> list[Verdict]:
     """Decide messages on behalf of the caller, and count the verdicts."""
-    runtime: Runtime = request.app.state.runtime
-    verdicts = ingest(messages, request.state.caller.who, runtime.ports, runtime.refused)
+    verdicts = ingesting(request.app.state.runtime)(messages, request.state.caller.who)
+    metrics(request).count(verdict.status for verdict in verdicts)
+    return verdicts
+
+
+async def take_in_with_others(request: Request, messages: Sequence[Message]) -> list[Verdict]:
+    """Do the same together with what comes meanwhile."""
+    together: Together = request.app.state.together
+    verdicts = await together.take_in(messages, request.state.caller.who)
     metrics(request).count(verdict.status for verdict in verdicts)
     return verdicts
 

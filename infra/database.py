@@ -38,6 +38,9 @@ class Pool(ConnectionPool[Conn]):
 DATABASE_AWAY = (OperationalError, PoolTimeout)
 """What is raised while the database cannot be reached, or gives up; trying again may help."""
 
+NO_CONNECTION = PoolTimeout
+"""What is raised after a long wait for a connection: whatever was to be asked is not to blame."""
+
 BUSY = (errors.LockNotAvailable, errors.DeadlockDetected)
 """What is raised when others are in the way; trying again helps."""
 

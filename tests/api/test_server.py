@@ -1,11 +1,13 @@
 """The server itself: over a real socket, in a process of its own, told to stop by a signal."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -16,6 +18,8 @@ import pytest
 
 from api.bodies import BODY_MAX
 from api.server import listening, serving
+from api.together import Together
+from commands.ingest import ingest
 from infra.api_keys import ApiKeys
 from infra.settings import Settings
 
@@ -118,6 +122,55 @@ def test_a_call_in_work_is_answered_before_the_end(
         assert begun.wait(10)
     thread.join()
     assert answers == [200]
+
+
+def test_whoever_waits_to_be_taken_in_is_answered_before_the_end(
+    runtime: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, here = threading.Event(), threading.Semaphore(0)
+    take_in = Together.take_in
+
+    def held(*asked: Any) -> Any:
+        assert go_on.wait(10)
+        return ingest(*asked)
+
+    async def counted(*asked: Any) -> Any:
+        here.release()
+        return await take_in(*asked)
+
+    monkeypatch.setattr("api.publish.ingest", held)
+    monkeypatch.setattr(Together, "take_in", counted)
+    headers = {"Authorization": f"Bearer {ApiKeys(runtime.pool).create('waiting', 'publish')}"}
+
+    def call(address: str, number: int) -> int:
+        with httpx2.Client(base_url=address, headers=headers, timeout=60) as client:
+            return client.post("/v1/events", json=visit(number)).status_code
+
+    with ThreadPoolExecutor(6) as threads, serving(runtime, roles=()) as address:
+        answers = [threads.submit(call, address, number) for number in range(6)]
+        for _ in answers:
+            assert here.acquire(timeout=10)
+        hang_up(address, visit(6), headers)
+        assert here.acquire(timeout=10)
+        threading.Timer(0.2, go_on.set).start()
+    assert [answer.result() for answer in answers] == [200] * 6
+    with runtime.pool.connection() as conn:
+        kept = "SELECT count(*) FROM crm.event WHERE tenant = 'waiting' AND type LIKE 'inter%'"
+        assert conn.execute(kept).fetchone() == (7,)
+
+
+def visit(number: int) -> dict[str, Any]:
+    data = {"customer": {"email": "ann@example.org"}, "channel": "web", "kind": "visit"}
+    return {"id": str(number), "source": "s", "type": "interaction.record", "data": data}
+
+
+def hang_up(address: str, message: dict[str, Any], headers: dict[str, str]) -> None:
+    """Send a message and be gone before there is an answer."""
+    place, body = urlsplit(address), json.dumps(message)
+    lines = [f"{name}: {told}" for name, told in headers.items()]
+    head = ["POST /v1/events HTTP/1.1", "Host: x", *lines, f"Content-Length: {len(body)}"]
+    with socket.create_connection((place.hostname, place.port), timeout=10) as wire:
+        wire.sendall(("\r\n".join(head) + "\r\n\r\n" + body).encode())
 
 
 def test_a_signal_stops_everything_in_order(database_url: str, tmp_path: Path) -> None:
