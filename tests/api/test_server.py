@@ -73,6 +73,41 @@ def test_a_body_that_is_announced_too_large_is_refused_at_once(live_caller: Any,
         assert wire.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
+CHUNKED = b"POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1"
+HEADS = {
+    "address": (b"GET /", b"x"),
+    "header": (b"GET /livez HTTP/1.1\r\nHost: ", b"x"),
+    "headers": (b"GET /livez HTTP/1.1\r\nHost: x\r\n", b"a: b\r\n"),
+    "chunk": (CHUNKED + b";", b"x"),
+    "trailer": (CHUNKED + b"\r\nx\r\n0\r\nEnd: ", b"x"),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_that_never_ends_is_cut_off(live: Any, name: str) -> None:
+    begun, more = HEADS[name]
+    place = urlsplit(live[1])
+    with socket.create_connection((place.hostname, place.port), timeout=10) as wire:
+        wire.sendall(begun)
+        with pytest.raises(OSError, match=r"Broken pipe|reset"):
+            send_for_ever(wire, more * 8_000)
+
+
+def send_for_ever(wire: socket.socket, more: bytes) -> None:
+    """Send a megabyte or more; raises once the other side has closed."""
+    for _ in range(150):
+        wire.sendall(more)
+        sleep(0.002)
+
+
+def test_what_is_not_http_is_refused(live: Any) -> None:
+    place = urlsplit(live[1])
+    for sent in (b"\x16\x03\x01\x00\r\n\r\n", b"GET /livez HTTP/1.1\r\nHost x\r\n\r\n"):
+        with socket.create_connection((place.hostname, place.port), timeout=10) as wire:
+            wire.sendall(sent)
+            assert wire.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_large_batch_is_taken_in(live_caller: Any) -> None:
     batch = [
         {"id": str(number), "source": "s", "type": "interaction.record",
