@@ -102,5 +102,6 @@ def header(scope: Scope, wanted: bytes) -> str:
     """Give the first header of a name; nothing in it can steer a terminal."""
     for name, value in scope["headers"]:
         if name == wanted:
-            return "".join(c for c in value.decode("latin-1") if c.isprintable())
+            text = value.decode("latin-1")
+            return text if text.isprintable() else "".join(filter(str.isprintable, text))
     return ""

@@ -202,8 +202,9 @@ class Session:
                 streams.add(stream_id(self.who.tenant, kind, ref))
         self._load(streams - {""})
         # Again, and last: a command that was kept in between has its effects in the streams, and
-        # must not be judged by what it has changed itself.
-        self._answers.update(self._answers_of(open_))
+        # must not be judged by what it has changed itself. A fact is known by its stream.
+        commands = [request for request in open_ if not request.command.is_fact]
+        self._answers.update(self._answers_of(commands))
 
     def _answers_of(self, requests: Sequence[Request]) -> dict[str, Answer]:
         commandids = [request.commandid for request in requests]

@@ -116,4 +116,5 @@ def message_of(raw: bytes) -> Message:
 
 def printable(text: object) -> str:
     """Make an id out of whatever was sent as one: short, and without control characters."""
-    return "".join(c for c in str(text or "") if c.isprintable())[:200]
+    shown = str(text or "")
+    return (shown if shown.isprintable() else "".join(filter(str.isprintable, shown)))[:200]
