@@ -188,7 +188,7 @@ def visit(id_: str, **data: Any) -> dict[str, Any]:
 @contextmanager
 def gathered(
     acme: Any, runtime: Runtime, patch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Any]]:
+) -> Iterator[tuple[Any, Callable[..., Any]]]:
     """Let what is posted in the block wait in one line; it is taken in when the block ends."""
     hold, begun = threading.Event(), threading.Semaphore(0)
 
@@ -220,7 +220,7 @@ def gathered(
             first.append(threads.submit(caller.post, "/v1/events", json=visit(f"first {n}")))
             assert begun.acquire(timeout=SECONDS)
         try:
-            yield posted
+            yield app, posted
         finally:
             hold.set()
         assert {each.result().status_code for each in first} == {200}
@@ -229,7 +229,7 @@ def gathered(
 def test_each_request_gets_its_own_answer(
     acme: Any, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, counts: Any
 ) -> None:
-    with gathered(acme, runtime, monkeypatch) as posted:
+    with gathered(acme, runtime, monkeypatch) as (app, posted):
         new, same = posted(visit("1")), posted(visit("1"))
         other, broken = posted(visit("1", kind="call")), posted({"id": "2"})
         batch = posted(visit("3"), visit("4"), visit("3"))
@@ -244,12 +244,17 @@ def test_each_request_gets_its_own_answer(
     told = [(item["id"], item["status"]) for item in batch.result().json()["items"]]
     assert told == [("3", "accepted"), ("4", "accepted"), ("3", "duplicate")]
     assert counts()["refused"] == 2
+    counted = app.state.metrics.exposed().decode()
+    for result, number in {"accepted": AT_ONCE + 3, "duplicate": 2, "conflict": 1}.items():
+        name = f'crm_ingest_messages_total{{result="{result}",source="http"}}'
+        assert f"{name} {number}.0" in counted
+    assert f"crm_ingest_request_duration_seconds_count {AT_ONCE + 5}.0" in counted
 
 
 def test_a_fault_of_one_is_not_the_fault_of_the_others(
     acme: Any, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with gathered(acme, runtime, monkeypatch) as posted:
+    with gathered(acme, runtime, monkeypatch) as (_, posted):
         good, batch = posted(visit("1")), posted(visit("2", message="poison"), visit("3"))
     assert (good.result().status_code, batch.result().status_code) == (200, 500)
     assert batch.result().json()["code"] == "internal.fault"
