@@ -1,5 +1,6 @@
 """What goes wrong on our side is told as a problem, and nothing personal gets out with it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -98,11 +99,7 @@ def test_lost_connections_are_told_and_replaced(live_caller: Any, live: Any) -> 
     runtime: Runtime = live[0]
     statuses = set()
     for _ in range(3):
-        with psycopg.connect(runtime.settings.database_url) as conn:
-            conn.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+        terminate_connections(runtime)
         for _ in range(20):
             answer = live_caller.get("/v1/leads")
             statuses.add(answer.status_code)
@@ -110,3 +107,36 @@ def test_lost_connections_are_told_and_replaced(live_caller: Any, live: Any) -> 
                 break
     assert answer.status_code == 200
     assert statuses <= {200, 503}
+
+
+def test_who_publishes_while_connections_are_lost_loses_and_doubles_nothing(
+    live_caller: Any, live: Any
+) -> None:
+    runtime: Runtime = live[0]
+    statuses = set()
+
+    def publish(number: int) -> None:
+        answer = live_caller.post("/v1/events", json=VISIT | {"id": str(number)})
+        while answer.status_code != 200:
+            statuses.add(answer.status_code)
+            answer = live_caller.post("/v1/events", json=VISIT | {"id": str(number)})
+
+    with ThreadPoolExecutor(8) as threads:
+        published = [threads.submit(publish, number) for number in range(120)]
+        for done in published[::30]:
+            done.result()
+            terminate_connections(runtime)
+    assert [each.exception() for each in published] == [None] * 120
+    assert statuses <= {503}
+    query = "SELECT count(*), count(DISTINCT stream) FROM crm.event WHERE tenant = %s AND type = %s"
+    with psycopg.connect(runtime.settings.database_url) as conn:  # the pool's may be lost
+        counted = conn.execute(query, [live_caller.tenant, "interaction.recorded.v1"]).fetchone()
+    assert counted == (120, 120)
+
+
+def terminate_connections(runtime: Runtime) -> None:
+    with psycopg.connect(runtime.settings.database_url) as conn:
+        conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
