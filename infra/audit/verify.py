@@ -5,6 +5,7 @@ and believes nothing in the database: what counts are the witness's checkpoints 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -54,6 +55,9 @@ WHERE CASE WHEN sha256('\\x00'::bytea || a.entry) = l.leaf THEN
     ELSE true END
 ORDER BY 1
 """
+Tiles = Sequence[tuple[int, bytes]]
+"""Tiles that the tree has kept: the number and the hashes of each."""
+
 COPIES = ("tenant", "stream", "version", "type", "subject")
 
 
@@ -150,8 +154,8 @@ def verify(
     ]
     head = log_head(conn, table)
     roots = Roots([size for size in {*signed, *seen} if 0 < size <= head])
-    for leaves in leaves_of(conn, table, head, findings):
-        findings += compare_tiles(conn, tree, 0, roots.size, leaves)
+    for leaves, kept in ahead(with_tiles(conn, tree, leaves_of(conn, table, head, findings))):
+        findings += compare_tiles(kept, 0, roots.size, leaves)
         for start in range(0, len(leaves), WIDTH * HASH):
             roots.add(leaves[start : start + WIDTH * HASH])
     findings += compare_above(conn, tree, roots.above)
@@ -206,13 +210,33 @@ def leaves_of(conn: Conn, table: str, head: int, findings: list[Finding]) -> Ite
         return
 
 
-def compare_tiles(
-    conn: Conn, tree: str, level: int, start: int, hashes: bytes
-) -> Iterator[Finding]:
-    """Compare nodes that were computed with those that the tree has kept; `start` fills tiles."""
+def with_tiles(conn: Conn, tree: str, parts: Iterable[bytes]) -> Iterator[tuple[bytes, Tiles]]:
+    """Read beside each part of the leaves what the tree has kept of it."""
+    start = 0
+    for leaves in parts:
+        yield leaves, kept_tiles(conn, tree, 0, start, leaves)
+        start += len(leaves) // HASH
+
+
+def ahead(parts: Iterator[tuple[bytes, Tiles]]) -> Iterator[tuple[bytes, Tiles]]:
+    """Read the next part while the one before is hashed: the server has a processor of its own."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, parts, None)
+        while (part := coming.result()) is not None:
+            coming = thread.submit(next, parts, None)
+            yield part
+
+
+def kept_tiles(conn: Conn, tree: str, level: int, start: int, hashes: bytes) -> Tiles:
+    """Read the tiles that the tree has kept of nodes; `start` fills tiles."""
+    first = start // WIDTH
+    upto = first + -(-len(hashes) // (WIDTH * HASH))
+    return conn.execute(HASHES, [tree, level, first, upto], binary=True).fetchall()
+
+
+def compare_tiles(kept: Tiles, level: int, start: int, hashes: bytes) -> Iterator[Finding]:
+    """Compare nodes that were computed with those that the tree has kept."""
     first, width = start // WIDTH, WIDTH * HASH
-    upto = first + -(-len(hashes) // width)
-    kept = conn.execute(HASHES, [tree, level, first, upto], binary=True).fetchall()
     if [number for number, _ in kept] != list(range(first, first + len(kept))):
         yield at(0, f"Tiles of level {level} are missing.")
     for number, stored in kept:
@@ -229,7 +253,7 @@ def compare_above(conn: Conn, tree: str, hashes: bytes) -> Iterator[Finding]:
     """Compare the roots of the full tiles, and theirs, with those that the tree has kept."""
     level, width = 1, WIDTH * HASH
     while hashes:
-        yield from compare_tiles(conn, tree, level, 0, hashes)
+        yield from compare_tiles(kept_tiles(conn, tree, level, 0, hashes), level, 0, hashes)
         full = [hashes[n : n + width] for n in range(0, len(hashes) - width + 1, width)]
         hashes = b"".join(Tile(part).node(HEIGHT, 0) for part in full)
         level += 1
