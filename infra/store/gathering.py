@@ -64,11 +64,12 @@ class Gathering(Generic[Item]):
             self._usually_here += MEMORY * (self._here - self._usually_here)
             if self._usually_here < CROWD:
                 return None
+            if self._thread is None:
+                thread = Thread(target=self._write_for_all, name="gathering", daemon=True)
+                thread.start()
+                self._thread = thread
             waiting = Waiting(item)
             self._queue.put(waiting)
-            if self._thread is None:
-                self._thread = Thread(target=self._write_for_all, name="gathering", daemon=True)
-                self._thread.start()
         return waiting
 
     def _write_for_all(self) -> None:
