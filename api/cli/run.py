@@ -1,6 +1,7 @@
 """Commands that run: everything in one process, or one role alone, until told to stop."""
 
 import signal
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -103,10 +104,11 @@ def loop(runtime: "Runtime", roles: Collection[str]) -> None:
     from consumers.service import running
 
     chosen = runtime.settings
-    with served(chosen.host, chosen.metrics_port), running(runtime, roles) as stop:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
-        stop.wait()
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # before anything runs that has to be ended
+        signal.signal(number, lambda *_: asked.set())
+    with served(chosen.host, chosen.metrics_port), running(runtime, roles):
+        asked.wait()
 
 
 @contextmanager
