@@ -36,9 +36,11 @@ class LastFirst(deque[Conn]):
 class Pool(ConnectionPool[Conn]):
     """A pool whose connections show what is restricted to the hold role alone."""
 
-    def __init__(self, url: str, **kwargs: Any) -> None:  # noqa: ANN401 - the driver's
-        super().__init__(url, **kwargs, open=False)
-        self._pool = LastFirst()
+    def __init__(self, url: str, size: int) -> None:
+        super().__init__(
+            url, min_size=1, max_size=size, configure=configure, timeout=10, open=False
+        )
+        self._pool = LastFirst()  # the driver's own order cannot be chosen
         self.open()
 
     @contextmanager
@@ -107,7 +109,7 @@ def configure(conn: Conn) -> None:
 def pool(url: str, size: int = 16) -> Pool:
     """Open a pool of connections; each is in autocommit mode until a transaction is begun."""
     conninfo = make_conninfo(url, options="-c timezone=UTC -c statement_timeout=600000")
-    opened = Pool(conninfo, min_size=1, max_size=size, configure=configure, timeout=10)
+    opened = Pool(conninfo, size)
     opened.wait(30)
     return opened
 
