@@ -32,6 +32,9 @@ LEVEL = 1_000
 SMALL = 200_000
 """Starting processes takes longer than folding so few events."""
 
+NICE = 10
+"""How much workers give way: beside one busy thread of the usual priority they get a tenth."""
+
 CHECK = 0
 """The number of a version that only serves to be compared with."""
 
@@ -202,14 +205,14 @@ def executor(workers: int) -> Executor:
     They come from a process that has loaded everything: doing so takes each a second of its own.
     """
     if workers == 1:
-        return InProcess(1)
+        return InProcess(1, initializer=give_way)
     loaded_once = multiprocessing.get_context("forkserver")
     loaded_once.set_forkserver_preload(["consumers.building"])
-    return ProcessPoolExecutor(workers, loaded_once, initializer=die_with_parent)
+    return ProcessPoolExecutor(workers, loaded_once, initializer=stay_behind)
 
 
-def die_with_parent() -> None:
-    """Leave no worker behind when the process that started it is killed."""
+def stay_behind() -> None:
+    """Give way, and leave no worker behind when the process that started it is killed."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
@@ -218,6 +221,15 @@ def die_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    give_way()
+
+
+def give_way() -> None:
+    """Let whatever else wants the processor go first: what serves must not be late for a rebuild.
+
+    It holds for this thread alone on Linux, elsewhere for the process.
+    """
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 class Looking:

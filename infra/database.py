@@ -106,9 +106,20 @@ def configure(conn: Conn) -> None:
     conn.autocommit = True
 
 
+SETTINGS = {
+    "timezone": "UTC",
+    "statement_timeout": "600000",
+    # Questions are small and many. For one of a table that grew since it was last analysed, helpers
+    # would be started or machine code made: a page of the log waited 300 ms for that on a busy day.
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+}
+
+
 def pool(url: str, size: int = 16) -> Pool:
     """Open a pool of connections; each is in autocommit mode until a transaction is begun."""
-    conninfo = make_conninfo(url, options="-c timezone=UTC -c statement_timeout=600000")
+    options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
+    conninfo = make_conninfo(url, options=options)
     opened = Pool(conninfo, size)
     opened.wait(30)
     return opened
