@@ -28,14 +28,23 @@ log = structlog.get_logger()
 
 
 def follow(events: EmbeddedLog, table: Table, stop: threading.Event) -> None:
-    """Apply what the log has beyond the checkpoint; wait at its end."""
+    """Apply what the log has beyond the checkpoint; wait at its end.
+
+    Where we moved the checkpoint to is remembered: if somebody else moves it, we are told.
+    """
+    reached: int | None = None
 
     def step() -> bool:
+        nonlocal reached
+        remembered, reached = reached, None
         try:
-            return advance(events, table)
+            after = table.position() if remembered is None else remembered
+            reached = advance_from(events, table, after)
         except Moved as moved:
-            log.warning("follower.moved", projection=table.name, reason=str(moved))
+            if remembered is None:
+                log.warning("follower.moved", projection=table.name, reason=str(moved))
             return True
+        return reached > after
 
     run(f"follower {table.name}", step, stop)
 
@@ -43,11 +52,15 @@ def follow(events: EmbeddedLog, table: Table, stop: threading.Event) -> None:
 def advance(events: EmbeddedLog, table: Table, limit: int = BATCH) -> bool:
     """Take the next part of the log into account; False when there was none."""
     after = table.position()
+    return advance_from(events, table, after, limit) > after
+
+
+def advance_from(events: EmbeddedLog, table: Table, after: int, limit: int = BATCH) -> int:
+    """Take what comes after a position into account; gives up to where."""
     page = events.read(after, limit, table.projection.ignores)
-    if page.upto == after:
-        return False
-    apply(table, [Step(after, page.upto)], page)
-    return True
+    if page.upto > after:
+        apply(table, [Step(after, page.upto)], page)
+    return page.upto
 
 
 def apply(table: Table, steps: Sequence[Step], page: Page) -> None:
