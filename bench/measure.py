@@ -208,6 +208,7 @@ def server(directory: str) -> Iterator[str]:
     if given:
         yield given
         return
+    Path(directory).chmod(0o755)  # run by root, the server has an account of its own
     with EmbeddedPostgres(Path(directory) / "postgres") as embedded:
         yield embedded.url
 

@@ -113,8 +113,9 @@ def read_slice(url: str, name: str, head: int, low: int, high: int) -> int:
     with open_pool(url, 1) as pool:
         events, ignored = EmbeddedLog(pool), BY_NAME[name].ignores
         return sum(
-            len(events.read_slice(at, min(at + PAGE, head), ignored, (low, high)))
+            1
             for at in range(0, head, PAGE)
+            for _ in events.read_slice(at, min(at + PAGE, head), ignored, (low, high))
         )
 
 

@@ -5,7 +5,7 @@ version follows the log until it is level. Killed at any moment, it goes on from
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from math import ceil
 
@@ -57,7 +57,7 @@ class Work:
     def __init__(self, events: EmbeddedLog, build: Build, slice_: Slice, memory: int) -> None:
         self._events, self._build, self._slice, self._memory = events, build, slice_, memory
         self._projection = build.table.projection
-        self.at = slice_.saved
+        self.at, self._folded = slice_.saved, 0
         self._rows, self._buckets = build.load(slice_)
         waiting = (p for p in build.parked() if p.position <= self.at)
         self._parked = {Key(each.tenant, each.key) for each in waiting}
@@ -67,10 +67,11 @@ class Work:
         """Take the next part of the log into account."""
         width = self._slice.high - self._slice.low + 1
         upto = min(self.at + PAGE * BUCKETS // width, self._build.target)
-        page = self._read(self.at, upto)
-        self._take(fold_keyed(self._projection, self._rows, self._keyed(page), self._parked))
+        self._folded = 0
+        page = self._keyed(self._read(self.at, upto))
+        self._take(fold_keyed(self._projection, self._rows, page, self._parked))
         self.at = upto
-        paused = self._build.note(self._slice, upto, len(page))
+        paused = self._build.note(self._slice, upto, self._folded)
         if paused or self._is_time_to_save():
             self._save()
         if paused:
@@ -82,16 +83,17 @@ class Work:
         """Write the rows for good."""
         self._build.finish(self._slice, self._rows, self._settled)
 
-    def _read(self, after: int, upto: int) -> Sequence[Found]:
+    def _read(self, after: int, upto: int) -> Iterator[Found]:
         buckets = (self._slice.low, self._slice.high)
         return self._events.read_slice(after, upto, self._projection.ignores, buckets)
 
-    def _keyed(self, page: Sequence[Found]) -> Iterator[tuple[Key, Recorded[Event]]]:
+    def _keyed(self, page: Iterator[Found]) -> Iterator[tuple[Key, Recorded[Event]]]:
         """Give event by event: a page of them taken apart at once is out of the caches again."""
         for position, envelope, bucket in page:
             recorded = decode(envelope, position)
             key = key_of(self._projection, recorded)
             self._buckets[key] = bucket
+            self._folded += 1
             yield key, recorded
 
     def _take(self, folded: Folded) -> None:
