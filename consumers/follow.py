@@ -138,6 +138,29 @@ def fold_keyed(
 ) -> Folded:
     """Do the same with events whose rows are known already."""
     changed: dict[Key, Row | None] = {}
+    folded = fold_into(projection, known, changed, keyed, parked)
+    if projection.finish is None:
+        return folded
+    finished: dict[Key, Row | None] = {}
+    parkings = {parking.key: parking for parking in folded.parkings}
+    for key, row in changed.items():
+        try:
+            finished[key] = projection.finished(row)
+        except Exception as error:
+            reason = f"{type(error).__name__} in its derived columns"
+            position = row["position"] if row else 0
+            parkings.setdefault(key, Parking(key, position, projection.name, reason))
+    return folded._replace(rows=finished, parkings=list(parkings.values()))
+
+
+def fold_into(
+    projection: Projection,
+    known: Mapping[Key, Row | None],
+    changed: dict[Key, Row | None],
+    keyed: Iterable[tuple[Key, Recorded[Event]]],
+    parked: Set[Key],
+) -> Folded:
+    """Apply events to rows that are changed already, or else known."""
     parkings: dict[Key, Parking] = {}
     removed: dict[Key, int] = {}
     waiting = 0
@@ -156,15 +179,7 @@ def fold_keyed(
             told = isinstance(error, NotApplicable)  # other errors may quote personal data
             reason = str(error) if told else f"{type(error).__name__} in its handler"
             parkings[key] = Parking(key, recorded.position, recorded.type, reason)
-    finished: dict[Key, Row | None] = {}
-    for key, row in changed.items():
-        try:
-            finished[key] = projection.finished(row)
-        except Exception as error:
-            reason = f"{type(error).__name__} in its derived columns"
-            position = row["position"] if row else 0
-            parkings.setdefault(key, Parking(key, position, projection.name, reason))
-    return Folded(finished, list(parkings.values()), waiting, removed)
+    return Folded(changed, list(parkings.values()), waiting, removed)
 
 
 def settle(

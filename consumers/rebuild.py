@@ -5,13 +5,13 @@ version follows the log until it is level. Killed at any moment, it goes on from
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from math import ceil
 
 import orjson
 
-from consumers.follow import Folded, fold, fold_keyed, key_of
+from consumers.follow import fold, fold_into, fold_keyed, key_of
 from domain.events import Event, Recorded
 from infra.read_models.builds import Build, Fits, Slice
 from infra.read_models.change import Key, Parking
@@ -58,7 +58,8 @@ class Work:
         self._events, self._build, self._slice, self._memory = events, build, slice_, memory
         self._projection = build.table.projection
         self.at, self._folded = slice_.saved, 0
-        self._rows, self._buckets = build.load(slice_)
+        saved, self._buckets = build.load(slice_)
+        self._rows: dict[Key, Row | None] = {**saved}
         waiting = (p for p in build.parked() if p.position <= self.at)
         self._parked = {Key(each.tenant, each.key) for each in waiting}
         self._saved_at, self._saving_took = time.monotonic(), 0.0
@@ -68,8 +69,7 @@ class Work:
         width = self._slice.high - self._slice.low + 1
         upto = min(self.at + PAGE * BUCKETS // width, self._build.target)
         self._folded = 0
-        page = self._keyed(self._read(self.at, upto))
-        self._take(fold_keyed(self._projection, self._rows, page, self._parked))
+        self._take(self._keyed(self._read(self.at, upto)))
         self.at = upto
         paused = self._build.note(self._slice, upto, self._folded)
         if paused or self._is_time_to_save():
@@ -81,7 +81,11 @@ class Work:
 
     def finish(self) -> None:
         """Write the rows for good."""
-        self._build.finish(self._slice, self._rows, self._settled)
+        self._build.finish(self._slice, self._kept(), self._settled)
+
+    def _kept(self) -> dict[Key, Row]:
+        """Give the rows without those that were removed."""
+        return {key: row for key, row in self._rows.items() if row is not None}
 
     def _read(self, after: int, upto: int) -> Iterator[Found]:
         buckets = (self._slice.low, self._slice.high)
@@ -92,16 +96,19 @@ class Work:
         for position, envelope, bucket in page:
             recorded = decode(envelope, position)
             key = key_of(self._projection, recorded)
-            self._buckets[key] = bucket
+            if key not in self._rows:
+                self._buckets[key] = bucket
             self._folded += 1
             yield key, recorded
 
-    def _take(self, folded: Folded) -> None:
-        for key, row in folded.rows.items():
-            if row is None:
-                self._rows.pop(key, None)
-            else:
-                self._rows[key] = row
+    def _take(self, page: Iterable[tuple[Key, Recorded[Event]]]) -> None:
+        """Take events into account; nothing being worked out once a page, rows change in place."""
+        projection, rows = self._projection, self._rows
+        if projection.finish is None:
+            folded = fold_into(projection, {}, rows, page, self._parked)
+        else:
+            folded = fold_keyed(projection, rows, page, self._parked)
+            rows |= folded.rows
         if folded.parkings:
             self._parked |= {parking.key for parking in folded.parkings}
             self._build.park(folded.parkings)
@@ -112,7 +119,7 @@ class Work:
 
     def _save(self) -> None:
         began = time.monotonic()
-        self._build.save(self._slice, self._rows, self._buckets, self.at)
+        self._build.save(self._slice, self._kept(), self._buckets, self.at)
         self._saved_at = time.monotonic()
         self._saving_took = self._saved_at - began
 
@@ -129,7 +136,7 @@ class Work:
             ceil(expected / self._memory), PARTS_MAX, self._slice.high - self._slice.low + 1
         )
         self._slice = self._build.divide(
-            self._slice, max(2, parts), self._rows, self._buckets, self.at
+            self._slice, max(2, parts), self._kept(), self._buckets, self.at
         )
         high = self._slice.high
         self._rows = {k: row for k, row in self._rows.items() if self._buckets[k] <= high}
@@ -156,7 +163,7 @@ class Work:
         return kept, list(parkings.values())
 
 
-def room(rows: dict[Key, Row]) -> int:
+def room(rows: Mapping[Key, Row | None]) -> int:
     """Estimate how much memory rows take, from some of them."""
     some = list(islice(rows.values(), 100))
     if not some:

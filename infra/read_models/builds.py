@@ -304,7 +304,7 @@ class Build:
                     "A row is made of events of several customers; such a projection cannot be"
                     " built in parts.",
                 ) from error
-            conn.execute(sql.SQL("ANALYZE {}").format(self.table.id))
+            self.table.analyze(conn)
 
     def hand_over(self) -> None:
         """Leave the version to the followers, ready to serve."""

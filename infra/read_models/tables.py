@@ -172,6 +172,12 @@ class Table:
             {**self.arguments, "position": position},
         )
 
+    def analyze(self, conn: Conn) -> None:
+        """Let planners know the rows; but not what is in JSON, by which nobody looks for rows."""
+        plain = [name for name, column in self.projection.columns.items() if column.type != "jsonb"]
+        names = sql.SQL(", ").join(map(sql.Identifier, ("tenant", "key", *plain, "position")))
+        conn.execute(sql.SQL("ANALYZE {} ({})").format(self.id, names))
+
     def show(self, conn: Conn) -> None:
         """Let the view that queries read show this version, but not what is restricted."""
         view, rows = sql.Identifier("read", self.projection.name), sql.SQL(self.shown)

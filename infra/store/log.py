@@ -13,9 +13,9 @@ BUCKETS = 4096
 BUCKET = f"(uuid_hash(subject) & {BUCKETS - 1})::smallint"
 """Tells in SQL which bucket an event is in. The log keeps it: it must never change."""
 
-# How many of a page are wanted is more than a planner can guess, above all in a table that grew since
-# it was analysed: wrong guesses sort what is sorted, read the whole table, or start processes to
-# help with a handful of events. So positions are counted, and each event is looked up by itself.
+# How many of a page are wanted is more than a planner can guess, above all in a table that grew
+# since it was analysed: wrong guesses sort what is sorted, read the whole table, or start processes
+# to help with a handful of events. So positions are counted, and each event is looked up by itself.
 # One that is not wanted has its position alone: the last one tells how far the page goes.
 READ = """
 SELECT l.position, e.envelope FROM (

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from consumers import building, rebuild, switching
-from consumers.follow import fold_keyed
+from consumers import building, switching
 from domain.rejected import Rejected
 from infra.read_models.versions import ServingTables, drop, versions
 from projections.projection import Column, NotApplicable
@@ -76,15 +75,11 @@ def test_a_version_that_is_not_there_is_refused(filled):
 def test_a_poisoned_row_waits_in_the_new_version_too_and_a_worse_one_is_not_promoted(
     filled, monkeypatch
 ):
-    broken = dict(filled.tables["customer_view"].projection.handlers)
-
     def fail(row, event, recorded):
         raise NotApplicable("It is broken.")
 
-    broken["customer.tier_assigned.v1"] = fail
-    monkeypatch.setattr(
-        rebuild, "fold_keyed", lambda p, *rest: fold_keyed(replace(p, handlers=broken), *rest)
-    )
+    handlers = filled.tables["customer_view"].projection.handlers
+    monkeypatch.setitem(handlers, "customer.tier_assigned.v1", fail)
     watch = Watch()
     build(filled, "customer_view", watch=watch)
     assert {poison.reason for poison in watch.poisons} == {"It is broken."}
