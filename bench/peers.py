@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from brokers import broker, fresh_topic, publish_all
-from busy import Busy, busy, seconds, stat
+from busy import Busy, busy, seconds, server_of
 from follow import fill
 from kafka_follow import PARTITIONS
 from measure import RUNS, fresh_runtime, report
@@ -170,6 +170,7 @@ class Program(NamedTuple):
         at = conninfo_to_dict(str(runtime.settings.database_url))
         env = {**os.environ, "PGPASSWORD": str(at.get("password", ""))}
         where = [str(at.get(name, "5432")) for name in ("host", "port", "dbname", "user")]
+        server = server_of(runtime.pool)
         errors = self.place / "errors"
         started = subprocess.Popen(
             [*self.command, *source, *where], cwd=self.place, env=env, text=True,
@@ -178,24 +179,18 @@ class Program(NamedTuple):
         try:
             if started.stdout is None or started.stdout.readline() != "ready\n":
                 raise Failed("it did not start: " + last_line(errors.read_text()))
-            began = Busy(time.perf_counter(), seconds(started.pid), server_seconds(runtime))
+            began = Busy(time.perf_counter(), seconds(started.pid), seconds(server))
             while not done():
                 if time.perf_counter() - began.wall > SECONDS:
                     raise Failed(f"it was not ready after {SECONDS} s")
                 if started.poll() is not None:
                     raise Failed("it ended: " + last_line(errors.read_text()))
                 time.sleep(LOOK_SECONDS)
-            ended = Busy(time.perf_counter(), seconds(started.pid), server_seconds(runtime))
+            ended = Busy(time.perf_counter(), seconds(started.pid), seconds(server))
         finally:
             started.kill()
             started.wait(30)
         return Busy(*(after - before for before, after in zip(began, ended, strict=True)))
-
-
-def server_seconds(runtime: Runtime) -> float:
-    """Give the processor time of the server, which is on this machine."""
-    with runtime.pool.connection() as conn:
-        return seconds(int(stat(conn.info.backend_pid)[1]))
 
 
 def peer_fills(runtime: Runtime, source: list[str], program: Program) -> Busy:

@@ -10,7 +10,7 @@ import time
 from concurrent.futures import Executor, wait
 from typing import NamedTuple
 
-from busy import Busy, busy
+from busy import Busy, busy, one_core
 from measure import RUNS, fresh_runtime
 from peers import MEMORY
 from rebuild_events import EVENTS, fill, line
@@ -61,10 +61,13 @@ def main() -> None:
         fill(runtime, EVENTS)
         cores(runtime)
         taken: dict[int, list[Took]] = {1: [], 2: []}
+        alone: list[Took] = []
         for _ in range(RUNS):
+            with one_core(runtime.pool):
+                alone.append(rebuilt_by(runtime, 1))
             for workers, found in taken.items():
                 found.append(rebuilt_by(runtime, workers))
-        tell(taken)
+        tell(taken, statistics.median(each.spent.wall for each in alone))
 
 
 def starting() -> float:
@@ -116,7 +119,7 @@ def rebuilt_by(runtime: Runtime, workers: int) -> Took:
     return Took(spent, found[0])
 
 
-def tell(taken: dict[int, list[Took]]) -> None:
+def tell(taken: dict[int, list[Took]], alone: float) -> None:
     """Print the medians, what they make of two workers, and what they could make at most."""
     wall, both = {}, {}
     for workers, found in taken.items():
@@ -127,7 +130,8 @@ def tell(taken: dict[int, list[Took]]) -> None:
         line(case, seconds=wall[workers], processor=both[workers], **phases)
     line(
         "two workers against one, by the clock", ratio=wall[1] / wall[2],
-        at_most=wall[1] / (both[2] / 2), load=os.getloadavg()[0],
+        at_most=wall[1] / (both[2] / 2), against_one_on_one_core=alone / wall[2],
+        load=os.getloadavg()[0],
     )  # fmt: skip
 
 

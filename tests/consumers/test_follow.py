@@ -1,5 +1,6 @@
 """A follower takes the log in parts of any size, and one bad row never holds up the others."""
 
+import threading
 from uuid import uuid4
 
 import pytest
@@ -9,14 +10,16 @@ from commands.command import ByExternalId, Command
 from commands.customers import AssignTier, RecordPurchase, RegisterCustomer
 from commands.execute import execute
 from commands.ports import Request, Who
-from consumers.follow import advance
+from consumers.follow import advance, follow
 from consumers.measured import FOLLOWED
 from domain.customer import PurchaseRecorded
 from domain.events import EVENTS
 from domain.values import Money
 from infra.read_models.tables import Table
 from infra.runtime import Runtime
+from infra.store.sequencing import Sequencing
 from projections.projection import Column, Projection, Row, by_customer
+from tests.kafka.support import eventually
 
 ME = Who("test", "tester")
 
@@ -108,3 +111,25 @@ def test_a_row_that_does_not_fit_is_parked_and_the_others_flow(
     assert amounts == [(2,), (2,), (2,), (2,), (2,)]
     assert [(line["event"], line["position"]) for line in told] == [("follower.parked", 21)]
     assert [now - then for now, then in zip(outcomes(), counted, strict=True)] == [10, 1, 0]
+
+
+def test_a_follower_goes_on_without_a_word_when_its_version_got_another_token(
+    runtime: Runtime,
+) -> None:
+    """As a promotion gives it one; where it was is remembered, and asked again only then."""
+    table, stop = runtime.tables["customer_view"], threading.Event()
+    sequencing = Sequencing(runtime.pool, holder="test", seconds=60)
+    following = threading.Thread(target=follow, args=(runtime.events, table, stop))
+    with structlog.testing.capture_logs() as logs:
+        following.start()
+        for number in range(3):
+            with runtime.pool.connection() as conn:
+                conn.execute("UPDATE crm.read_model SET token = token + 1")
+            ask(runtime, RegisterCustomer(customer=customer(number)))
+            while sequencing.run_once():
+                pass
+            assert eventually(lambda: table.reached() == runtime.events.head())
+            assert len(rows(runtime)) == number + 1
+        stop.set()
+        following.join()
+    assert logs == []

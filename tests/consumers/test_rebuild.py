@@ -1,5 +1,7 @@
 """A rebuilt read model is the live one to the byte, whatever it is built with and through."""
 
+import os
+import sys
 from uuid import UUID, uuid4
 
 import pytest
@@ -129,3 +131,13 @@ def test_a_row_of_several_customers_cannot_be_built_in_parts(filled, monkeypatch
     with pytest.raises(Rejected) as no:
         building.rebuild(tables, "one", means(filled, workers=3), Watch())
     assert no.value.code == "projection.split_row"
+
+
+def test_workers_give_way_and_whoever_waits_for_them_does_not():
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    for workers in (1, 2):
+        with building.executor(workers) as hands:
+            asked = hands.submit(os.getpriority, os.PRIO_PROCESS, 0).result()
+        assert asked == max(usual, building.NICE)
+    if sys.platform == "linux":  # elsewhere a thread has the priority of its process
+        assert os.getpriority(os.PRIO_PROCESS, 0) == usual
