@@ -22,12 +22,13 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Followers:
-    """The loops at work, by the versions that they follow."""
+    """The loops at work, by the versions that they follow, and those that take their last step."""
 
     tables: ServingTables
     name: str
     follow: Follow
     working: dict[int, tuple[threading.Thread, threading.Event]] = field(default_factory=dict)
+    stopping: list[threading.Thread] = field(default_factory=list)
 
     def look(self) -> None:
         """Begin to follow new versions, and stop following those that are gone or paused.
@@ -38,8 +39,11 @@ class Followers:
         if not wanted:
             self.tables.only(self.name).create()  # the first one, or nothing if all are paused
         for version in self.working.keys() - wanted.keys():
-            self.working.pop(version)[1].set()
+            thread, stop = self.working.pop(version)
+            stop.set()
+            self.stopping.append(thread)
         self.working = {n: work for n, work in self.working.items() if work[0].is_alive()}
+        self.stopping = [thread for thread in self.stopping if thread.is_alive()]
         for version in wanted.keys() - self.working.keys():
             stop = threading.Event()
             arguments = (wanted[version], stop)
@@ -63,7 +67,7 @@ class Followers:
         working, self.working = self.working, {}
         for _, stop in working.values():
             stop.set()
-        for thread, _ in working.values():
+        for thread in (*(thread for thread, _ in working.values()), *self.stopping):
             thread.join()
 
 

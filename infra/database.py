@@ -41,18 +41,29 @@ class Pool(ConnectionPool[Conn]):
             url, min_size=1, max_size=size, configure=configure, timeout=10, open=False
         )
         self._pool = LastFirst()  # the driver's own order cannot be chosen
+        self._losses = 0
         self.open()
 
     @contextmanager
     def connection(self, timeout: float | None = None) -> Iterator[Conn]:
-        """Lend a connection; what the hold role asks is one transaction that says so."""
+        """Lend a connection; what the hold role asks is one transaction that says so.
+
+        Where one is lost, the others mostly are, too. They are replaced at once, or each would fail
+        whoever is lent it: the last ones hours later, when so many are wanted.
+        """
+        losses = self._losses
         with super().connection(timeout) as conn:
-            if not SEES_HELD.get():
-                yield conn
-                return
-            with conn.transaction():
-                conn.execute("SELECT set_config('crm.sees_held', 'on', true)")
-                yield conn
+            try:
+                if not SEES_HELD.get():
+                    yield conn
+                    return
+                with conn.transaction():
+                    conn.execute("SELECT set_config('crm.sees_held', 'on', true)")
+                    yield conn
+            finally:
+                if conn.broken and losses == self._losses:  # or somebody has replaced them since
+                    self._losses += 1
+                    self.drain()
 
 
 DATABASE_AWAY = (OperationalError, PoolTimeout)

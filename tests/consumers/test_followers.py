@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from consumers import followers
 from consumers.followers import keep_followed
 from infra.read_models.tables import Table
+from infra.read_models.versions import pause
 from infra.runtime import Runtime
 from tests.kafka.broker import free_ports
 from tests.kafka.support import eventually
@@ -60,3 +61,29 @@ def test_a_log_that_cannot_be_reached_leaves_no_thread_behind() -> None:
         cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout.strip() == "['MainThread']", done.stderr
+
+
+def test_a_follower_of_a_version_that_is_gone_is_waited_for_too(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or its last step would go on without the connections that are closed by then."""
+    monkeypatch.setattr(followers, "LOOK_SECONDS", 0.02)
+    begun, told, stop, may_end = (threading.Event() for _ in range(4))
+
+    def follow(_table: Table, until: threading.Event) -> None:
+        begun.set()
+        until.wait()
+        told.set()
+        may_end.wait()
+
+    arguments = (runtime.tables, "customer_view", follow, stop)
+    thread = threading.Thread(target=keep_followed, args=arguments, daemon=True)
+    thread.start()
+    assert begun.wait(30)
+    pause(runtime.pool, "customer_view", runtime.tables["customer_view"].version, paused=True)
+    assert told.wait(30)
+    stop.set()
+    thread.join(0.5)
+    assert thread.is_alive()
+    may_end.set()
+    thread.join()
