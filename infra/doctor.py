@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from infra.database import Conn, Pool, connect, pool, unapplied, unsafe_settings
@@ -34,6 +35,7 @@ class Finding(NamedTuple):
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at the settings, the master key, the database, and how far everything has come."""
     yield from misspelt(os.environ)
+    yield from processors(Path("/proc"))
     yield master_key(settings)
     with database_url(settings) as url:
         with connect(url) as conn:
@@ -59,6 +61,23 @@ def misspelt(environment: Mapping[str, str]) -> Iterator[Finding]:
         ours = prefix == "CRM" and not setting.startswith(("TEST_", "BENCH_"))
         if ours and setting.lower() not in Settings.model_fields:
             yield Finding(name, "note", "There is no such setting; it does nothing.")
+
+
+def processors(system: Path) -> Iterator[Finding]:
+    """Look whether Linux shares processors by session: each process of the server is one."""
+    try:
+        on = (system / "sys/kernel/sched_autogroup_enabled").read_text().strip() == "1"
+        groups = [line.split(":", 2) for line in (system / "self/cgroup").read_text().splitlines()]
+    except OSError:
+        return  # another system, or Linux without it
+    ours = [path for _, kinds, path in groups if not kinds or "cpu" in kinds.split(",")]
+    if on and all(path == "/" for path in ours):  # who is in a control group is not touched by it
+        yield Finding(
+            "processors",
+            "note",
+            "Shared by session: under load a process of the database may wait 200 ms for one."
+            " Start both by a service manager, or: sysctl kernel.sched_autogroup_enabled=0",
+        )
 
 
 def master_key(settings: Settings) -> Finding:
