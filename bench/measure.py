@@ -180,25 +180,32 @@ def as_a_service() -> Iterator[bool]:
     process of the server is a session: on busy processors one of them now and then waits for 200 to
     400 ms, whoever else is at work. Making a group takes root.
     """
-    group = None
-    for place in (CONTROL_GROUPS / "cpu", CONTROL_GROUPS):
-        with suppress(OSError):
-            group = place / f"crm-bench-{os.getpid()}"
-            group.mkdir()
-            if (group / "cpu.stat").exists():
-                (group / MEMBERS).write_text(str(os.getpid()))
-                break
-            group.rmdir()
-    else:
-        group = None
+    group = own_group()
+    if group is None:
+        yield False
+        return
+    (group / MEMBERS).write_text(str(os.getpid()))
     try:
-        yield group is not None
+        yield True
     finally:
-        if group is not None:
-            for process in (group / MEMBERS).read_text().split():
-                with suppress(OSError):  # it has ended meanwhile
-                    (group.parent / MEMBERS).write_text(process)
-            group.rmdir()
+        for process in (group / MEMBERS).read_text().split():
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                (group.parent / MEMBERS).write_text(process)
+        group.rmdir()
+
+
+def own_group() -> Path | None:
+    """Make a control group that shares processors, of either version; None where that cannot be."""
+    for place, sharing in ((CONTROL_GROUPS / "cpu", "cpu.shares"), (CONTROL_GROUPS, "cpu.weight")):
+        group = place / f"crm-bench-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        if (group / sharing).exists():
+            return group
+        group.rmdir()
+    return None
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at the settings, the master key, the database, and how far everything has come."""
     yield from misspelt(os.environ)
-    yield from processors(Path("/proc"))
+    yield from processors(Path("/"))
     yield master_key(settings)
     with database_url(settings) as url:
         with connect(url) as conn:
@@ -63,21 +63,29 @@ def misspelt(environment: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(name, "note", "There is no such setting; it does nothing.")
 
 
-def processors(system: Path) -> Iterator[Finding]:
+def processors(root: Path) -> Iterator[Finding]:
     """Look whether Linux shares processors by session: each process of the server is one."""
     try:
-        on = (system / "sys/kernel/sched_autogroup_enabled").read_text().strip() == "1"
-        groups = [line.split(":", 2) for line in (system / "self/cgroup").read_text().splitlines()]
+        on = (root / "proc/sys/kernel/sched_autogroup_enabled").read_text().strip() == "1"
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
         return  # another system, or Linux without it
-    ours = [path for _, kinds, path in groups if not kinds or "cpu" in kinds.split(",")]
-    if on and all(path == "/" for path in ours):  # who is in a control group is not touched by it
+    if on and not any(shares_processors(root, *line.split(":", 2)[1:]) for line in groups):
         yield Finding(
             "processors",
             "note",
             "Shared by session: under load a process of the database may wait 200 ms for one."
             " Start both by a service manager, or: sysctl kernel.sched_autogroup_enabled=0",
         )
+
+
+def shares_processors(root: Path, kinds: str, group: str) -> bool:
+    """Tell whether a control group that this process is in has a share of the processors."""
+    if kinds:  # the first version names what a group is for
+        return "cpu" in kinds.split(",") and group != "/"
+    whole = root / "sys/fs/cgroup"
+    own = whole / group.lstrip("/")
+    return any((each / "cpu.weight").exists() for each in (own, *own.parents))
 
 
 def master_key(settings: Settings) -> Finding:

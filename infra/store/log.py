@@ -1,6 +1,6 @@
 """The log as followers read it, embedded: straight from PostgreSQL, in order of position."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import Future
 from threading import Thread
 from typing import NamedTuple
@@ -78,7 +78,7 @@ class EmbeddedLog:
 
     def read_slice(
         self, after: int, upto: int, ignored: Collection[str], buckets: tuple[int, int]
-    ) -> Iterator[Found]:
+    ) -> Generator[Found, None, None]:
         """Give the events of the customers between two buckets, each as it comes.
 
         Whoever takes them all before working on the first finds them out of the processor's caches:

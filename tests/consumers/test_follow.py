@@ -122,14 +122,16 @@ def test_a_follower_goes_on_without_a_word_when_its_version_got_another_token(
     following = threading.Thread(target=follow, args=(runtime.events, table, stop))
     with structlog.testing.capture_logs() as logs:
         following.start()
-        for number in range(3):
-            with runtime.pool.connection() as conn:
-                conn.execute("UPDATE crm.read_model SET token = token + 1")
-            ask(runtime, RegisterCustomer(customer=customer(number)))
-            while sequencing.run_once():
-                pass
-            assert eventually(lambda: table.reached() == runtime.events.head())
-            assert len(rows(runtime)) == number + 1
-        stop.set()
-        following.join()
+        try:
+            for number in range(3):
+                with runtime.pool.connection() as conn:
+                    conn.execute("UPDATE crm.read_model SET token = token + 1")
+                ask(runtime, RegisterCustomer(customer=customer(number)))
+                while sequencing.run_once():
+                    pass
+                assert eventually(lambda: table.reached() == runtime.events.head())
+                assert len(rows(runtime)) == number + 1
+        finally:
+            stop.set()
+            following.join()
     assert logs == []

@@ -11,7 +11,7 @@ from commands.command import ByExternalId
 from commands.customers import RegisterCustomer
 from commands.execute import execute
 from commands.ports import Request, Who
-from infra.database import Pool, pool
+from infra.database import pool
 from infra.runtime import Runtime
 from infra.store.log import BUCKETS, READ, READ_SLICE, EmbeddedLog
 
@@ -75,11 +75,10 @@ def test_whoever_stops_in_the_middle_of_a_slice_leaves_the_connection_behind(
     customers: Runtime, database_url: str
 ) -> None:
     head = customers.events.head()
-    lone: Pool
     with pool(database_url, 1) as lone:
         events = EmbeddedLog(lone)
         slice_ = events.read_slice(0, head, (), ALL)
         first = list(islice(slice_, 3))
-        slice_.close()  # type: ignore[attr-defined]
+        slice_.close()
         assert [position for position, _, _ in first] == [1, 2, 3]
         assert len(list(events.read_slice(0, head, (), ALL))) == head
