@@ -25,7 +25,7 @@ class Mapper:
         lookups: Lookups[str, Table],
         secret: bytes = b"",
     ) -> None:
-        self._mapping, self._secret, self._occurrences = mapping, secret, Occurrences()
+        self._mapping, self._secret = mapping, secret
         names = Names(columns)
         for name, field in mapping.fields.items():
             names.fields[name] = Worker(name, field, names, mapping, lookups).value
@@ -34,6 +34,7 @@ class Mapper:
         self._events = [
             Builder(spec, names, f"events.{n}") for n, spec in enumerate(mapping.events, 1)
         ]
+        self._occurrences = Occurrences()  # last: whoever is refused above has nothing to close
 
     def messages(self, cells: Sequence[str]) -> list[dict[str, Any]]:
         """Give the CloudEvents of a row, none if it is to be skipped. Raises `Rejected`."""

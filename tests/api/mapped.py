@@ -1,5 +1,7 @@
 """Rows and the events that a mapping makes of them, for the tests of mappings."""
 
+from contextlib import closing
+
 from api.files.mapper import Mapper
 from api.files.mapping import parse
 
@@ -22,5 +24,5 @@ def purchase(top: str = "", fields: str = PAID, event: str = "", rest: str = "")
 
 
 def events_of(text: str, columns: str, *rows: str) -> list[list[dict]]:
-    mapper = Mapper(parse(text), columns.split("|"), {})
-    return [mapper.messages(row.split("|")) for row in rows]
+    with closing(Mapper(parse(text), columns.split("|"), {})) as mapper:
+        return [mapper.messages(row.split("|")) for row in rows]

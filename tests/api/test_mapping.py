@@ -1,6 +1,7 @@
 """The mapping format: what its page promises, and what it refuses."""
 
 import re
+from contextlib import closing
 from pathlib import Path
 
 import orjson
@@ -43,8 +44,8 @@ def test_an_example_gives_what_the_page_shows(name, tmp_path):
     example = examples()[name]
     data, mapping = written_out(example, tmp_path)
     told = []
-    with data.open("rb") as file:
-        for line, message in source_of(file, data, load(mapping)):
+    with data.open("rb") as file, closing(source_of(file, data, load(mapping))) as source:
+        for line, message in source:
             if message.fault is not None:
                 told.append(f"{line} {message.fault.code}")
             else:
@@ -168,10 +169,10 @@ def test_a_row_gives_all_of_its_events_or_none_and_does_not_count_then():
         type = "lead.stage_moved.v1"
         data = { lead = { system = "s", id = "{id}" }, stage = "{stage}" }
     """
-    mapper = Mapper(parse(text), ["id", "stage"], {})
-    with pytest.raises(Rejected):
-        mapper.messages(["1", "?"])
-    assert len(mapper.messages(["1", "a"])) == 2
+    with closing(Mapper(parse(text), ["id", "stage"], {})) as mapper:
+        with pytest.raises(Rejected):
+            mapper.messages(["1", "?"])
+        assert len(mapper.messages(["1", "a"])) == 2
 
 
 # ---- Ids -----------------------------------------------------------------------------------------
@@ -208,12 +209,13 @@ def test_a_broken_row_counts_so_that_correcting_it_does_not_rename_the_others():
     text = purchase(top='key = ["who"]\nrepeats = true')
 
     def renamed(*rows: str) -> list[str]:
-        mapper, told = Mapper(parse(text), ["who", "paid"], {}), []
-        for row in rows:
-            try:
-                told += [event["id"] for event in mapper.messages(row.split("|"))]
-            except Rejected:
-                told.append("")
+        told = []
+        with closing(Mapper(parse(text), ["who", "paid"], {})) as mapper:
+            for row in rows:
+                try:
+                    told += [event["id"] for event in mapper.messages(row.split("|"))]
+                except Rejected:
+                    told.append("")
         return told
 
     assert renamed("1|x", "1|5")[1] == renamed("1|4", "1|5")[1]
@@ -226,7 +228,8 @@ def test_an_id_tells_nothing_of_the_row():
 
 def test_an_id_cannot_be_guessed_without_the_secret_of_the_tenant():
     def made_with(secret: bytes) -> str:
-        ((event,),) = [Mapper(parse(lead("")), ["id"], {}, secret).messages(["1"])]
+        with closing(Mapper(parse(lead("")), ["id"], {}, secret)) as mapper:
+            (event,) = mapper.messages(["1"])
         return event["id"]
 
     assert made_with(b"one") == made_with(b"one") != made_with(b"other")
