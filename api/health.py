@@ -48,7 +48,8 @@ def readiness(runtime: Runtime) -> dict[str, Any]:
         return {"ready": False, "reasons": ["The database cannot be reached."], "read_models": []}
     reasons = [] if now.is_led else ["No sequencer is running: new events get no position."]
     warnings = [
-        f"{level.parked} rows of {level.projection} wait: an event could not be applied."
+        f"Rows of {level.projection} to which an event could not be applied: {level.parked};"
+        " `crm parked list` tells which and why."
         for level in now.levels
         if level.parked
     ]
