@@ -14,7 +14,7 @@ LONGEST = (
     "infra/test_embedded.py",
     "test_real_data.py",
 )
-"""What begins: two workers end together, and none waits for the other's last one."""
+"""What begins: workers end together, and none waits for another's last one."""
 ON_A_BROKER = ("tests/kafka/", "tests/faults/test_schedule.py::TestControl::")
 
 
