@@ -103,6 +103,19 @@ def opened(
         yield runtime
 
 
+def warn_of_unnumbered(runtime: "Runtime") -> None:
+    """Say so when events wait for a position that nobody gives them: read models lack them all."""
+    from infra.progress import progress
+
+    now = progress(runtime.pool, {})
+    if now.pending and not now.is_led:
+        typer.echo(
+            f"Events in no read model, as no sequencer gives them a position: {now.pending:,}."
+            " Let `crm up` or `crm sequencer` run.",
+            err=True,
+        )
+
+
 def instant(text: str | None) -> datetime | None:
     """Read an instant; a date alone is its first moment in UTC."""
     if text is None:

@@ -19,6 +19,7 @@ from api.cli.common import (
     instant,
     opened,
     stream_of,
+    warn_of_unnumbered,
 )
 from api.cli.projections import Memory, Name, Workers, choose, explained, known, means
 
@@ -52,6 +53,7 @@ def verify(
 
     with opened("WARNING") as runtime, explained(name):
         known(runtime, name)
+        warn_of_unnumbered(runtime)
         serving = runtime.tables[name]
         if sample is not None:
             found = verify_sample(serving, sample)
@@ -75,6 +77,7 @@ def diff(
     from infra.read_models.compare import compare
 
     with opened() as runtime:
+        warn_of_unnumbered(runtime)
         one = choose(runtime, name, left, "serving").version
         other = choose(runtime, name, right, "built", "kept").version
         tables = [runtime.tables.version(name, number) for number in (one, other)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.cli.common import FAILED, NOT_FOUND, Fault, Json, opened
+from api.cli.common import FAILED, NOT_FOUND, Fault, Json, opened, warn_of_unnumbered
 
 if TYPE_CHECKING:
     from consumers.building import Means
@@ -52,6 +52,7 @@ def status(as_json: Json = False) -> None:
     from infra.read_models.versions import versions
 
     with opened() as runtime:
+        warn_of_unnumbered(runtime)
         rows = [
             standing(runtime.pool, runtime.tables.version(name, each.version), each)
             for name in runtime.tables
@@ -88,6 +89,7 @@ def rebuild(
 
     with opened("INFO") as runtime, explained(name):
         known(runtime, name)
+        warn_of_unnumbered(runtime)
         if dry_run:
             tell(would_build(runtime, name), as_json=as_json)
             return

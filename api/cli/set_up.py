@@ -15,6 +15,7 @@ from api.cli.common import (
     opened,
     operator,
     settings,
+    warn_of_unnumbered,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def import_(
                     "Interrupted. What was taken in stays; run it again for"
                     " the rest: nothing is lost or doubled.",
                 ) from None
+            warn_of_unnumbered(runtime)
     tell(report, as_json=as_json)
     if not report.clean:
         told = f"Not taken in: {sum(report.codes.values()):,} of {report.items:,}"

@@ -4,11 +4,13 @@ import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from api.cli import main as cli
 from api.cli.common import FAILED, NOT_FOUND
+from commands.customers import RegisterCustomer
 from infra.database import url_of
 from infra.read_models.builds import presence
 from infra.read_models.versions import versions
@@ -16,7 +18,8 @@ from infra.runtime import Runtime, open_runtime
 from infra.settings import Settings
 from tests.api.test_cli import Done
 from tests.strategies import UUIDS
-from tests.worlds import TWINS, caught_up, grown
+from tests.world import World
+from tests.worlds import TWINS, caught_up, grow, grown
 
 Run = Callable[..., Done]
 
@@ -78,6 +81,19 @@ def test_change_rebuild_verify_promote_roll_back(crm: Run, runtime: Runtime) -> 
     assert states(runtime) == {1: "serving", 2: "kept"}
     assert crm("cancel", "customer_view", "--version", "2").code == 0
     assert states(runtime) == {1: "serving"}
+
+
+def test_events_that_nobody_numbers_are_told_of(crm: Run, runtime: Runtime) -> None:
+    """Without a sequencer everything is level and the same, and lacks what came in."""
+    told = "no sequencer gives them a position: 1. Let `crm up` or `crm sequencer` run.\n"
+    customer = RegisterCustomer(customer="e0000000-0000-0000-0000-000000000000")
+    grow(World(runtime.store), Random(1), [customer])
+    for words in (["status"], ["rebuild", "customer_view", "--dry-run"],
+                  ["verify", "customer_view"]):  # fmt: skip
+        done = crm(*words)
+        assert (done.code, told in done.err) == (0, True)
+    caught_up(runtime)
+    assert crm("status").err == ""
 
 
 def test_rebuild_and_promote_in_one(crm: Run, runtime: Runtime) -> None:
