@@ -117,7 +117,8 @@ def test_a_file_that_cannot_be_written_is_told_by_its_name(
         '{"id":"1","source":"web","type":"interaction.recorded.v1","data":'
         '{"customer":{"email":"ann@example.org"},"channel":"web","kind":"visit"}}\n'
     )
-    assert crm("import", str(tmp_path / "one.ndjson"))[0] == 0
+    code, said = crm("import", str(tmp_path / "one.ndjson"))
+    assert (code, "Let `crm up` or `crm sequencer` run." in said) == (0, True)
     with open_runtime(Settings(database_url=database_url, directory=tmp_path)) as runtime:
         assert Sequencing(runtime.pool, "test").run_once()
     assert crm("privacy", "access", "ann@example.org", "--to", to) == (
